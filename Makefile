@@ -1,0 +1,61 @@
+# Needs only Python >= 3.11, make and git: every target sets itself up in .venv first.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+UV_VERSION := 0.13.8
+UV := $(BIN)/uv --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-slow check format bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.run ## virtual environment in .venv with what the program needs
+setup-dev: .venv/.dev ## the same, with what tests and checks need
+
+.venv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "Precursor needs Python >= 3.11 with its venv module (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.run: .venv/bin/uv requirements.lock pyproject.toml
+	VIRTUAL_ENV=.venv $(UV) pip install --require-hashes -r requirements.lock
+	VIRTUAL_ENV=.venv $(UV) pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/bin/uv requirements-dev.lock pyproject.toml
+	VIRTUAL_ENV=.venv $(UV) pip install --require-hashes -r requirements-dev.lock
+	VIRTUAL_ENV=.venv $(UV) pip install --no-deps --no-build-isolation --editable .
+	@touch .venv/.run $@
+
+demo: setup ## broker + database + simulated plant + engine; ends by itself with a work order
+	$(BIN)/precursor demo
+
+test: setup-dev ## the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup-dev ## hundreds of kills and other long suites
+	$(BIN)/python -m pytest -m slow --timeout 7200
+
+check: setup-dev ## ruff, strict mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-dev ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure this machine, limits beside each figure; rewrites docs/performance.md
+	$(BIN)/precursor bench ingest --write docs/performance.md
+
+lock: .venv/bin/uv ## renew the lock files
+	VIRTUAL_ENV=.venv $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
+		--extra build pyproject.toml -o requirements.lock
+	VIRTUAL_ENV=.venv $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade \
+		--extra build --extra dev pyproject.toml -o requirements-dev.lock
+
+clean: ## forget the virtual environment and the demo's data
+	rm -rf .venv precursor-data demo-out

@@ -1,0 +1,1 @@
+"""The boards: which panels stand where."""

@@ -1,0 +1,1 @@
+"""The panels of the boards, by what they are about."""

@@ -1,0 +1,202 @@
+-- What the panels ask. Grafana's macros and variables stand in the text; dashboards/macros.py expands them in tests.
+-- Columns of table panels are named as a person reads them; series are (time, metric, value), which Grafana
+-- turns into one named line each.
+
+-- name: variable_asset
+SELECT name FROM asset WHERE retired_at IS NULL ORDER BY name
+
+-- name: variable_sensor
+SELECT s.name
+FROM sensor s
+JOIN asset a ON a.id = s.asset_id
+WHERE s.kind = 'measured' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+ORDER BY s.name
+
+-- name: newest_reading
+-- One index probe a sensor; max(time) over the whole table would read it.
+SELECT extract(epoch FROM max(newest.time)) * 1000 AS "Newest reading"
+FROM sensor s
+CROSS JOIN LATERAL (
+    SELECT r.time FROM reading r WHERE r.sensor_id = s.id ORDER BY r.time DESC LIMIT 1
+) AS newest
+
+-- name: readings_stored
+SELECT coalesce(sum(stored), 0)::float8 AS "Readings stored" FROM ledger
+
+-- name: readings_unaccounted
+SELECT coalesce(sum(abs(received - stored - duplicate - rejected)), 0)::float8 AS "Readings unaccounted for" FROM ledger
+
+-- name: alarms_active_count
+SELECT count(*) AS "Active alarms"
+FROM alarm al
+JOIN asset a ON a.id = al.asset_id
+WHERE al.ended_at IS NULL AND a.name IN (${asset:sqlstring})
+
+-- name: work_orders_open_count
+SELECT count(*) AS "Open", count(*) FILTER (WHERE w.due_at < now()) AS "Overdue"
+FROM work_order w
+JOIN asset a ON a.id = w.asset_id
+WHERE w.status IN ('new', 'assigned', 'in_progress') AND a.name IN (${asset:sqlstring})
+
+-- name: readings
+SELECT $__timeGroupAlias(r.time, $__interval),
+       s.name || CASE WHEN s.unit IN ('', 'dimensionless') THEN '' ELSE ' [' || s.unit || ']' END AS metric,
+       avg(r.value) AS value
+FROM sensor s
+JOIN reading r ON r.sensor_id = s.id
+WHERE $__timeFilter(r.time) AND r.quality <= 1 AND s.name IN (${sensor:sqlstring})
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- name: reading_limits
+SELECT edge.time,
+       format('%s %s limit %s', r.name, side.name, side.value)
+           || CASE WHEN s.unit IN ('', 'dimensionless') THEN '' ELSE ' [' || s.unit || ']' END AS metric,
+       side.value
+FROM rule r
+JOIN sensor s ON s.id = r.sensor_id
+CROSS JOIN LATERAL (VALUES ('high', r.high), ('low', r.low)) AS side (name, value)
+CROSS JOIN (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS edge (time)
+WHERE r.retired_at IS NULL AND side.value IS NOT NULL AND s.name IN (${sensor:sqlstring})
+GROUP BY 1, 2, 3
+ORDER BY 1, 2
+
+-- name: scores
+-- The highest score of each bucket: an average would hide the moment that raised the alarm.
+SELECT $__timeGroupAlias(r.time, $__interval), s.name AS metric, max(r.value) AS value
+FROM sensor source
+JOIN sensor s ON s.source_id = source.id AND right(s.name, 6) = '.score'
+JOIN reading r ON r.sensor_id = s.id
+WHERE $__timeFilter(r.time) AND r.quality <= 1 AND source.name IN (${sensor:sqlstring})
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- name: score_limits
+SELECT edge.time, format('%s %s limit %s', r.name, side.name, side.value) AS metric, side.value
+FROM rule r
+JOIN sensor s ON s.id = r.sensor_id AND right(s.name, 6) = '.score'
+JOIN sensor source ON source.id = s.source_id
+CROSS JOIN LATERAL (VALUES ('high', r.high), ('low', r.low)) AS side (name, value)
+CROSS JOIN (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS edge (time)
+WHERE r.retired_at IS NULL AND side.value IS NOT NULL AND source.name IN (${sensor:sqlstring})
+GROUP BY 1, 2, 3
+ORDER BY 1, 2
+
+-- name: alarms_active
+SELECT al.began_at AS "Began", a.name AS "Asset", s.name AS "Sensor", al.rule_name AS "Rule",
+       al.priority AS "Priority", al.side AS "Side", al.value AS "Value", al.limit_value AS "Limit",
+       al.peak_value AS "Peak", al.unit AS "Unit", al.failure_mode AS "Failure mode",
+       al.work_order_id AS "Work order"
+FROM alarm al
+JOIN asset a ON a.id = al.asset_id
+JOIN sensor s ON s.id = al.sensor_id
+WHERE al.ended_at IS NULL AND a.name IN (${asset:sqlstring})
+ORDER BY al.priority DESC, al.began_at DESC
+LIMIT 500
+
+-- name: alarm_timeline
+-- Each alarm gives its priority where it begins and 0 where it ends; one that began before the range begins with it.
+WITH shown AS (
+    SELECT al.rule_name || ': ' || s.name AS metric,
+           greatest(al.began_at, $__timeFrom()::timestamptz) AS began, al.ended_at, al.priority
+    FROM alarm al
+    JOIN asset a ON a.id = al.asset_id
+    JOIN sensor s ON s.id = al.sensor_id
+    WHERE al.began_at <= $__timeTo()::timestamptz
+      AND (al.ended_at IS NULL OR al.ended_at >= $__timeFrom()::timestamptz)
+      AND a.name IN (${asset:sqlstring})
+)
+SELECT began AS time, metric, priority::float8 AS value FROM shown
+UNION ALL
+SELECT ended_at, metric, 0 FROM shown WHERE ended_at <= $__timeTo()::timestamptz
+ORDER BY 1, 2, 3
+
+-- name: work_orders_open
+SELECT w.id AS "Order", a.name AS "Asset", w.failure_mode AS "Failure mode", w.title AS "Title",
+       w.priority AS "Priority", w.status AS "Status", w.opened_at AS "Opened", w.due_at AS "Due",
+       w.due_at < now() AS "Overdue", w.occurrences AS "Occurrences", w.last_seen_at AS "Last seen",
+       w.assignee AS "Assignee"
+FROM work_order w
+JOIN asset a ON a.id = w.asset_id
+WHERE w.status IN ('new', 'assigned', 'in_progress') AND a.name IN (${asset:sqlstring})
+ORDER BY w.due_at, w.id
+LIMIT 500
+
+-- name: asset_states
+-- The worst state of each bucket (stopped 0, running 1, failed 2), so that a short failure shows in a long range;
+-- and the state each asset brought into the range.
+SELECT time, metric, value
+FROM (
+    SELECT $__timeFrom()::timestamptz AS time, s.name AS metric, before.value, 0 AS place
+    FROM sensor s
+    JOIN asset a ON a.id = s.asset_id
+    CROSS JOIN LATERAL (
+        SELECT r.value
+        FROM reading r
+        WHERE r.sensor_id = s.id AND r.time < $__timeFrom()::timestamptz AND r.quality <= 1
+        ORDER BY r.time DESC
+        LIMIT 1
+    ) AS before
+    WHERE s.kind = 'state' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+    UNION ALL
+    -- date_bin and not the timeGroup macro, which gives a number on plain PostgreSQL and a time on TimescaleDB.
+    SELECT greatest(date_bin('$__interval_ms milliseconds', r.time, timestamptz 'epoch'), $__timeFrom()::timestamptz),
+           s.name, max(r.value), 1
+    FROM sensor s
+    JOIN asset a ON a.id = s.asset_id
+    JOIN reading r ON r.sensor_id = s.id
+    WHERE $__timeFilter(r.time) AND r.quality <= 1
+      AND s.kind = 'state' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+    GROUP BY 1, 2
+) AS states
+ORDER BY time, metric, place
+
+-- name: reliability
+-- Whole UTC days that overlap the range. Required time is running + failed (EN 15341): stopped is neither up nor down.
+SELECT asset AS "Asset", running AS "Running", down AS "Down", stopped AS "Stopped", failures AS "Failures",
+       running / nullif(running + down, 0) AS "Availability",
+       running / nullif(failures, 0) AS "MTBF",
+       down / nullif(failures, 0) AS "MTTR"
+FROM (
+    SELECT a.name AS asset,
+           coalesce(sum(d.seconds) FILTER (WHERE d.state = 1), 0) AS running,
+           coalesce(sum(d.seconds) FILTER (WHERE d.state = 2), 0) AS down,
+           coalesce(sum(d.seconds) FILTER (WHERE d.state = 0), 0) AS stopped,
+           coalesce(sum(d.entries) FILTER (WHERE d.state = 2), 0)::float8 AS failures
+    FROM asset_state_1d d
+    JOIN asset a ON a.id = d.asset_id
+    WHERE d.time > $__timeFrom()::timestamptz - interval '1 day' AND d.time <= $__timeTo()::timestamptz
+      AND a.name IN (${asset:sqlstring})
+    GROUP BY a.name
+) AS per_asset
+ORDER BY down DESC, asset
+
+-- name: downtime_per_day
+SELECT d.time, a.name AS metric, coalesce(sum(d.seconds) FILTER (WHERE d.state = 2), 0) AS value
+FROM asset_state_1d d
+JOIN asset a ON a.id = d.asset_id
+WHERE d.time > $__timeFrom()::timestamptz - interval '1 day' AND d.time <= $__timeTo()::timestamptz
+  AND a.name IN (${asset:sqlstring})
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- name: ledger
+SELECT source AS "Source", received::float8 AS "Received", stored::float8 AS "Stored", duplicate::float8 AS "Duplicate",
+       rejected::float8 AS "Rejected", balanced AS "Balanced"
+FROM ledger
+ORDER BY balanced, source
+
+-- name: rejected_by_reason
+SELECT entry.source AS "Source", entry.reason AS "Reason", entry.readings::float8 AS "Readings",
+       last.at AS "Last", last.topic AS "Topic", last.detail AS "Detail"
+FROM ledger_entry entry
+LEFT JOIN LATERAL (
+    SELECT r.last_at AS at, r.topic, r.detail
+    FROM rejected r
+    WHERE r.source = entry.source AND r.reason = entry.reason
+    ORDER BY r.last_at DESC
+    LIMIT 1
+) AS last ON true
+WHERE entry.outcome = 'rejected'
+ORDER BY entry.readings DESC, entry.source, entry.reason
+LIMIT 500

@@ -1,0 +1,299 @@
+"""`Connection`: one connection to a broker, from CONNECT until it is lost. Runs in the network thread."""
+
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from ssl import SSLContext
+from typing import Any, cast
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from ingest.message import Message
+from ingest.mqtt_options import MqttOptions
+from ingest.mqtt_socket import BufferedSocket
+
+__all__ = ["Connection", "Desk", "message_from_paho"]
+
+_QOS = 1
+_PINGREQ = b"\xc0\x00"
+_FILTERS_PER_SUBSCRIBE = 100
+_CONNACK_TIMEOUT_S = 10.0
+_SESSION_TAKEN_OVER = 142
+_LONGEST_WAIT_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """What the network thread and the event loop share. Deques and single assignments: no lock is needed."""
+
+    inbox: deque[Message] = field(default_factory=deque)
+    acknowledged: deque[Sequence[Message]] = field(default_factory=deque)
+    """batches to acknowledge to the broker"""
+    subscriptions: tuple[str, ...] = ()
+    retired: frozenset[str] = frozenset()
+    """filters no longer wanted, which the session at the broker may still hold"""
+    stopping: bool = False
+    woken: socket.socket
+    """readable when the network thread should look at the desk"""
+    received_count: int = 0
+    acknowledged_count: int = 0
+
+
+class _Client(Client):
+    """paho's client on a `BufferedSocket`."""
+
+    def _create_socket(self) -> BufferedSocket:
+        sock = cast(socket.socket, super()._create_socket())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return BufferedSocket(sock)
+
+
+class Connection:
+    """One connection with its own paho client: nothing of an earlier one can leak into it."""
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        desk: Desk,
+        *,
+        generation: int,
+        tls: SSLContext | None,
+        established: Callable[["Connection"], None],
+        arrived: Callable[[], None],
+        granted: Callable[[list[tuple[str, ReasonCode]], bool], None],
+    ) -> None:
+        self.generation = generation
+        self.established_at: float | None = None
+        """monotonic seconds of the CONNACK; None while there was none"""
+        self.session_present = False
+        self.refusal: ReasonCode | None = None
+        """why the broker did not accept us"""
+        self.taken_over = False
+        """the broker says that another client uses our client id (MQTT 5)"""
+        self.trouble = ""
+        """why it ended"""
+        self.held = 0
+        """messages received here and not acknowledged yet"""
+        self._held_bytes = 0
+        self._options = options
+        self._desk = desk
+        self._established = established
+        self._arrived = arrived
+        self._granted = granted
+        self._asked: dict[int, list[str]] = {}
+        self._subscribed: tuple[str, ...] = ()
+        self._reading_since = time.monotonic()
+        self._client = self._new_client(tls)
+
+    def run(self) -> None:
+        """Connect and serve until the connection is lost or the desk says stop."""
+        started = time.monotonic()
+        try:
+            self._connect()
+        except (OSError, UnicodeError) as error:
+            self.trouble = str(error)
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._desk.woken, selectors.EVENT_READ)
+            while (sock := self._socket()) is not None:
+                if self._desk.stopping:
+                    self._part(sock)
+                    break
+                self._acknowledge()
+                self._read(sock)
+                if self._socket() is None:
+                    break
+                if self.established_at is None:
+                    if time.monotonic() - started > _CONNACK_TIMEOUT_S:
+                        sock.kill("the broker did not answer the CONNECT")
+                else:
+                    self._renew_subscriptions()
+                    self._keep_alive(sock)
+                self._client.loop_write()
+                sock.flush()
+                if not sock.dead:
+                    self._wait(selector, sock)
+        self.trouble = self.trouble or "the broker closed the connection"
+
+    def is_full(self) -> bool:
+        """Whether so much waits for its acknowledgement that nothing more is read."""
+        return (
+            self.held >= self._options.max_unacknowledged
+            or self._held_bytes >= self._options.max_unacknowledged_bytes
+        )
+
+    def _new_client(self, tls: SSLContext | None) -> Client:
+        options = self._options
+        session: dict[str, Any] = {} if options.protocol == "5" else {"clean_session": False}
+        client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if options.protocol == "5" else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,  # else a refusal makes paho try older protocols by itself
+            manual_ack=True,
+            **session,
+        )
+        client.connect_timeout = options.connect_timeout_s
+        if options.username is not None:
+            client.username_pw_set(options.username, options.password)
+        if tls is not None:
+            client.tls_set_context(tls)
+        # With this set paho queues its packets instead of writing each at once; `run` writes them together.
+        client.on_socket_register_write = lambda _client, _userdata, _sock: None
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        return client
+
+    def _connect(self) -> None:
+        options = self._options
+        if options.protocol != "5":
+            self._client.connect(options.host, options.port, options.keepalive_s)
+            return
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = options.session_expiry_s
+        properties.ReceiveMaximum = min(options.max_unacknowledged, 65_535)
+        self._client.connect(
+            options.host, options.port, options.keepalive_s, clean_start=False, properties=properties
+        )
+
+    def _socket(self) -> BufferedSocket | None:
+        return cast(BufferedSocket | None, self._client.socket())
+
+    def _acknowledge(self) -> None:
+        batches, ack = self._desk.acknowledged, self._client.ack
+        while batches:
+            for message in batches.popleft():
+                # An older connection's packet ids mean other messages now; the broker delivers those again.
+                if message.generation == self.generation:
+                    ack(message.mid, message.qos)
+                    self.held -= 1
+                    self._held_bytes -= len(message.payload)
+                    self._desk.acknowledged_count += 1
+
+    def _read(self, sock: BufferedSocket) -> None:
+        before = self._desk.received_count
+        while (sock.buffered or sock.dead) and self._client.socket() is not None and not self.is_full():
+            self._client.loop_read()
+        if sock.dead and self._client.socket() is not None:
+            # Full, and the connection is gone: what is still buffered will be delivered again.
+            self.held, self._held_bytes = 0, 0
+            while self._client.socket() is not None:
+                self._client.loop_read()
+        if self._desk.received_count != before:
+            self._arrived()
+
+    def _wait(self, selector: selectors.BaseSelector, sock: BufferedSocket) -> None:
+        """Until there is something to do; takes in what has arrived."""
+        reading = not self.is_full()
+        if reading and sock.buffered:
+            return
+        interest = (selectors.EVENT_READ if reading else 0) | (selectors.EVENT_WRITE if sock.unsent else 0)
+        if interest:
+            selector.register(sock, interest)
+        try:
+            ready = selector.select(0 if reading and sock.more else _LONGEST_WAIT_S)
+        finally:
+            if interest:
+                selector.unregister(sock)
+        if any(key.fileobj is self._desk.woken for key, _ in ready):
+            self._desk.woken.recv(4096)
+        if reading and (sock.more or any(key.fileobj is sock for key, _ in ready)):
+            sock.fill()
+        if not reading:
+            self._reading_since = time.monotonic()
+
+    def _keep_alive(self, sock: BufferedSocket) -> None:
+        # paho's own keep-alive would give up while reading is paused, since it does not see the answers then.
+        interval_s = self._client.keepalive
+        if interval_s == 0:
+            return
+        now = time.monotonic()
+        if now - sock.last_sent >= interval_s / 2:
+            sock.send(_PINGREQ)
+        if now - max(sock.last_received, self._reading_since) > 1.5 * interval_s and not self.is_full():
+            sock.kill(f"nothing heard from the broker for {1.5 * interval_s:.0f} s")
+
+    def _renew_subscriptions(self) -> None:
+        wanted = self._desk.subscriptions
+        if wanted == self._subscribed:
+            return
+        new = [topic for topic in wanted if topic not in self._subscribed]
+        gone = sorted(self._desk.retired)
+        for begin in range(0, len(gone), _FILTERS_PER_SUBSCRIBE):
+            self._client.unsubscribe(gone[begin : begin + _FILTERS_PER_SUBSCRIBE])
+        for begin in range(0, len(new), _FILTERS_PER_SUBSCRIBE):
+            part = new[begin : begin + _FILTERS_PER_SUBSCRIBE]
+            error, mid = self._client.subscribe([(topic, _QOS) for topic in part])
+            if error is MQTTErrorCode.MQTT_ERR_SUCCESS and mid is not None:
+                self._asked[mid] = part
+        self._subscribed = wanted
+        if not self._asked:
+            self._granted([], True)
+
+    def _part(self, sock: BufferedSocket) -> None:
+        self._acknowledge()
+        self.trouble = "stopped"
+        sock.part()
+        self._client.disconnect()
+        self._client.loop_write()
+
+    def _on_connect(
+        self, _client: Client, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self.refusal = reason
+            return
+        self.established_at = time.monotonic()
+        self.session_present = flags.session_present
+        self._established(self)
+
+    def _on_disconnect(
+        self, _client: Client, _userdata: Any, flags: DisconnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        sock = self._socket()
+        if self.refusal is not None:
+            self.trouble = f"refused: {self.refusal}"
+        elif flags.is_disconnect_packet_from_server:
+            self.trouble = str(reason)
+            self.taken_over = reason.value == _SESSION_TAKEN_OVER
+        elif not self.trouble:
+            self.trouble = sock.trouble if sock is not None else ""
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        arrival = message_from_paho(message, self.generation)
+        self.held += 1
+        self._held_bytes += len(arrival.payload)
+        self._desk.received_count += 1
+        self._desk.inbox.append(arrival)
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        asked = self._asked.pop(mid, [])
+        self._granted(list(zip(asked, reasons, strict=False)), not self._asked)
+
+
+def message_from_paho(message: MQTTMessage, generation: int) -> Message:
+    """Our form of a message; a topic that is not UTF-8 keeps its odd bytes as \\xNN instead of raising."""
+    try:
+        topic = message.topic
+    except UnicodeDecodeError as error:
+        topic = error.object.decode("utf-8", "backslashreplace")
+    return Message(
+        topic=topic,
+        payload=bytes(message.payload),
+        mid=message.mid,
+        qos=message.qos,
+        dup=message.dup,
+        retain=message.retain,
+        generation=generation,
+    )

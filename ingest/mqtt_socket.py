@@ -1,0 +1,132 @@
+"""`BufferedSocket`: between paho and the kernel, so that a packet does not cost three system calls.
+
+paho asks for one byte, then another, then the rest, and writes each acknowledgement by itself. Here both happen
+in memory; `fill` and `flush` talk to the kernel once for hundreds of packets.
+"""
+
+import socket
+import ssl
+import time
+
+__all__ = ["BufferedSocket"]
+
+_CHUNK = 65_536
+_MOST_BUFFERED = 4 * _CHUNK
+_PARTING_S = 2.0
+
+
+class BufferedSocket:
+    """A connected socket with a buffer each way; has the methods that paho expects of a socket.
+
+    `recv` never waits and never reads from the network; `send` always takes everything.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._chunk = b""
+        self._at = 0
+        self._out = bytearray()
+        self._parting = False
+        self.dead = False
+        """the connection is gone: `recv` says so, and paho closes"""
+        self.trouble = ""
+        """why it is gone, as the system puts it"""
+        self.more = False
+        """the last `fill` stopped at its limit; there may be more that a selector does not see (TLS)"""
+        self.last_received = self.last_sent = time.monotonic()
+
+    @property
+    def buffered(self) -> bool:
+        """Whether `recv` has something to give."""
+        return self._at < len(self._chunk)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether `flush` has something to write."""
+        return bool(self._out)
+
+    def fill(self) -> None:
+        """Take what the kernel has, up to a limit."""
+        parts = [self._chunk[self._at :]]
+        size = len(parts[0])
+        self.more = False
+        try:
+            while data := self._sock.recv(_CHUNK):
+                parts.append(data)
+                size += len(data)
+                if size >= _MOST_BUFFERED:
+                    self.more = True
+                    break
+            else:
+                self.kill("the broker closed the connection")
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            self.kill(str(error))
+        if len(parts) > 1:
+            self._chunk, self._at = b"".join(parts), 0
+            self.last_received = time.monotonic()
+
+    def flush(self) -> None:
+        """Write what waits, as far as the kernel takes it."""
+        try:
+            while self._out:
+                sent = self._sock.send(self._out)
+                del self._out[:sent]
+                self.last_sent = time.monotonic()
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            self.kill(str(error))
+
+    def kill(self, trouble: str) -> None:
+        """Give the connection up."""
+        self.dead = True
+        self.trouble = self.trouble or trouble
+
+    def part(self) -> None:
+        """Let the next `close` write what waits and see it arrive first."""
+        self._parting = True
+
+    def recv(self, buffer_size: int) -> bytes:
+        """Buffered bytes; none, by the custom of sockets, mean that the connection has ended."""
+        if self.dead and not self.buffered:
+            return b""
+        data = self._chunk[self._at : self._at + buffer_size]
+        if not data:
+            raise BlockingIOError
+        self._at += len(data)
+        return data
+
+    def send(self, buffer: bytes | bytearray) -> int:
+        """Keep the bytes for `flush`; always all of them, so that packets never mix."""
+        self._out += buffer
+        return len(buffer)
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """As for any socket."""
+        self._sock.setblocking(flag)
+
+    def close(self) -> None:
+        """Close; after `part`, and if the peer still listens, not before it has all we sent."""
+        if self._parting and not self.dead:
+            self._say_goodbye()
+        self._sock.close()
+
+    def _say_goodbye(self) -> None:
+        # Closing while the broker still sends makes the kernel answer with a reset, which may overtake our last
+        # acknowledgements. So: write, end our half, and read until the broker has ended its own.
+        deadline = time.monotonic() + _PARTING_S
+        try:
+            self._sock.settimeout(_PARTING_S)
+            self._sock.sendall(self._out)
+            self._out.clear()
+            self._sock.shutdown(socket.SHUT_WR)
+            while self._sock.recv(_CHUNK) and time.monotonic() < deadline:
+                pass
+        except OSError:
+            return  # gone already: the broker will deliver again what it did not hear of

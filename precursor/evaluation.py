@@ -1,0 +1,138 @@
+"""The fold: readings in, scores and alarm changes out. No I/O, no clock; the same for live data, restart and replay."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models import registry
+from models.contract import Detector
+from rules.definition import ThresholdRule
+from rules.events import AlarmChange
+from rules.threshold import ThresholdEvaluator
+from telemetry.batch import ReadingBatch
+from telemetry.journal import Recovered, Tick
+from telemetry.ordering import EventOrder
+from telemetry.plant import Plant, SensorKind
+
+__all__ = ["Evaluation", "Folded"]
+
+_ORDER = "order"
+_RULES = "rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What one batch led to."""
+
+    derived: ReadingBatch
+    """scores, to be stored like any reading"""
+    changes: tuple[AlarmChange, ...]
+    """alarms raised, peaked and cleared, by event time"""
+    late: int = 0
+    """readings that came behind the watermark: stored, not evaluated"""
+
+
+class Evaluation:
+    """Detectors and rules over one plant, with their state.
+
+    State changes in place. After a transaction that failed, throw the object away and `resume` a new one from the
+    journal: the same way as after a crash.
+    """
+
+    def __init__(self, plant: Plant, rules: Sequence[ThresholdRule], *, lateness_s: float = 0.0) -> None:
+        self.plant = plant
+        self._order = EventOrder(lateness_s)
+        self._rules = ThresholdEvaluator(rules)
+        self._detectors = _build_detectors(plant)
+        self._score_of = {
+            sensor.source_id: sensor.id
+            for sensor in plant.sensors
+            if sensor.kind is SensorKind.DERIVED and sensor.source_id is not None
+        }
+        watched = {rule.sensor_id for rule in rules}
+        for detector in self._detectors.values():
+            watched.update(detector.sensor_ids.tolist())
+        self._watched = np.array(sorted(watched), np.int32)
+
+    def select(self, batch: ReadingBatch) -> ReadingBatch:
+        """The readings that anything here looks at; `fold` takes these alone."""
+        return batch.take(np.isin(batch.sensor_id, self._watched))
+
+    def fold(self, batch: ReadingBatch) -> Folded:
+        """Fold newly stored readings, in order of arrival."""
+        ordered = self._order.release(batch)
+        scores = [self._score(detector, ordered.ready) for detector in self._detectors.values()]
+        derived = ReadingBatch.concat(scores)
+        everything = ReadingBatch.concat([ordered.ready, derived]).sorted() if len(derived) else ordered.ready
+        return Folded(derived=derived, changes=tuple(self._rules.fold(everything)), late=ordered.late)
+
+    def _score(self, detector: Detector, ready: ReadingBatch) -> ReadingBatch:
+        seen = ready.take(np.isin(ready.sensor_id, detector.sensor_ids))
+        if not len(seen):
+            return seen
+        score = detector.score(seen)
+        # Unknown (warming up, bad input) is no reading, never 0: 0 would look healthy.
+        known = np.isfinite(score)
+        targets = np.array([self._score_of[sensor] for sensor in detector.sensor_ids.tolist()], np.int32)
+        return ReadingBatch.of(
+            seen.time[known],
+            targets[np.searchsorted(detector.sensor_ids, seen.sensor_id[known])],
+            score[known],
+            seen.quality[known],
+        )
+
+    def waiting(self) -> npt.NDArray[np.int32]:
+        """Sensors of which the passing of time alone can change an alarm, ascending."""
+        return self._rules.pending_sensors()
+
+    def tick(self, tick: Tick) -> Folded:
+        """Let time pass for some sensors."""
+        now = np.full(self._rules.sensor_ids.size, np.iinfo(np.int64).min, np.int64)
+        at = np.searchsorted(self._rules.sensor_ids, tick.sensor_id)
+        inside = at < self._rules.sensor_ids.size
+        known = inside.copy()
+        known[inside] = self._rules.sensor_ids[at[inside]] == tick.sensor_id[inside]
+        now[at[known]] = tick.now[known]
+        return Folded(derived=ReadingBatch.empty(), changes=tuple(self._rules.tick(now)))
+
+    def snapshot(self) -> dict[str, bytes]:
+        """The whole state, by part."""
+        return {
+            _ORDER: self._order.snapshot(),
+            _RULES: self._rules.snapshot(),
+            **{f"detector/{kind}": detector.snapshot() for kind, detector in self._detectors.items()},
+        }
+
+    def restore(self, parts: Mapping[str, bytes]) -> None:
+        """Take over what fits of a state, also of one made under another plant.
+
+        Raises:
+            StateError: a part is damaged or of another version.
+        """
+        if _ORDER in parts:
+            self._order.restore(parts[_ORDER])
+        if _RULES in parts:
+            self._rules.restore(parts[_RULES])
+        for kind, detector in self._detectors.items():
+            if (body := parts.get(f"detector/{kind}")) is not None:
+                detector.restore(body)
+
+    def resume(self, recovered: Recovered) -> tuple[AlarmChange, ...]:
+        """State as of the last COMMIT, and every alarm change since the checkpoint once more (their keys repeat)."""
+        self.restore(recovered.parts)
+        changes: list[AlarmChange] = []
+        for entry in recovered.entries:
+            folded = self.tick(entry) if isinstance(entry, Tick) else self.fold(self.select(entry))
+            changes.extend(folded.changes)
+        return tuple(changes)
+
+
+def _build_detectors(plant: Plant) -> dict[str, Detector]:
+    chosen: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
+    for sensor in plant.sensors:
+        if sensor.detector is not None:
+            chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
+    return {kind: registry.build(kind, sensors) for kind, sensors in sorted(chosen.items())}

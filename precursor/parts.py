@@ -1,0 +1,82 @@
+"""The database and the broker a command works with: real ones where settings name them, else the embedded ones."""
+
+import contextlib
+from collections.abc import Iterator
+
+from ingest.decoder import DoorLimits
+from ingest.mqtt import MqttOptions
+from precursor.embedded import embedded_broker, embedded_database, running_broker
+from precursor.engine import EngineOptions
+from precursor.settings import Settings
+from telemetry.errors import ConfigurationError
+
+__all__ = ["broker", "database", "engine_options", "mqtt_options", "reachable_broker"]
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The address of the database; the embedded one runs at least as long as the context."""
+    if settings.database.dsn is not None:
+        yield settings.database.dsn
+        return
+    with embedded_database(settings.data_dir) as dsn:
+        yield dsn
+
+
+@contextlib.contextmanager
+def broker(settings: Settings) -> Iterator[MqttOptions]:
+    """How to reach the broker; the embedded one runs at least as long as the context."""
+    if settings.mqtt.host is not None:
+        yield mqtt_options(settings, settings.mqtt.host, settings.mqtt.port)
+        return
+    with embedded_broker(settings.data_dir, port=settings.mqtt.port) as found:
+        yield mqtt_options(settings, found.host, found.port)
+
+
+def reachable_broker(settings: Settings) -> MqttOptions:
+    """The broker that somebody else runs: named by settings, or the embedded one of a running `precursor up`.
+
+    Raises:
+        ConfigurationError: neither is there.
+    """
+    if settings.mqtt.host is not None:
+        return mqtt_options(settings, settings.mqtt.host, settings.mqtt.port)
+    found = running_broker(settings.data_dir)
+    if found is None:
+        raise ConfigurationError(
+            f"no broker runs in {settings.data_dir}: start `precursor up` in another terminal,"
+            " or name a broker with PRECURSOR_MQTT__HOST"
+        )
+    return mqtt_options(settings, found.host, found.port)
+
+
+def mqtt_options(settings: Settings, host: str, port: int) -> MqttOptions:
+    """The settings of the MQTT connection, for this broker."""
+    mqtt = settings.mqtt
+    return MqttOptions(
+        host=host,
+        port=port,
+        client_id=mqtt.client_id,
+        protocol=mqtt.protocol,
+        username=mqtt.username,
+        password=None if mqtt.password is None else mqtt.password.get_secret_value(),
+        ca_file=mqtt.ca_file,
+        cert_file=mqtt.cert_file,
+        key_file=mqtt.key_file,
+        max_unacknowledged=mqtt.max_unacknowledged,
+    )
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    """The settings of batching and evaluation."""
+    return EngineOptions(
+        batch_messages=settings.ingest.batch_messages,
+        batch_wait_s=settings.ingest.batch_wait_s,
+        limits=DoorLimits(
+            max_payload_bytes=settings.ingest.max_payload_bytes,
+            earliest=settings.ingest.earliest,
+            max_future_s=settings.ingest.max_future_s,
+        ),
+        lateness_s=settings.evaluation.lateness_s,
+        silence_s=settings.evaluation.silence_s,
+    )

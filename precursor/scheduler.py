@@ -1,0 +1,88 @@
+"""Periodic work beside the engine: recount touched state hours, deliver work orders."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import asyncpg
+import httpx
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from cbm import state_rollup
+from precursor.settings import WorkOrderSettings
+from telemetry import database
+from telemetry.editions import detect_async
+from telemetry.errors import TransientError
+from workorder_bridge.outbox import Connector, deliver_due
+from workorder_bridge.webhook import FileConnector, WebhookConnector
+
+__all__ = ["Scheduler", "connectors"]
+
+_log = structlog.get_logger(__name__)
+
+_STATES_EVERY_S = 5
+_OUTBOX_EVERY_S = 2
+
+
+def connectors(settings: WorkOrderSettings) -> list[Connector]:
+    """Where work orders are told, as the settings say."""
+    chosen: list[Connector] = []
+    if settings.webhook_url is not None:
+        secret = settings.webhook_secret
+        chosen.append(
+            WebhookConnector(
+                url=settings.webhook_url,
+                secret=None if secret is None else secret.get_secret_value(),
+                client=httpx.AsyncClient(timeout=10),
+            )
+        )
+    if settings.file is not None:
+        chosen.append(FileConnector(settings.file))
+    return chosen
+
+
+class Scheduler:
+    """Runs the periodic jobs until told to stop. A job that fails is said once, and once more when it works again."""
+
+    def __init__(self, dsn: str, told: Sequence[Connector]) -> None:
+        self._dsn = dsn
+        self._told = told
+        self._failing: set[str] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        options = {"trigger": "interval", "coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
+        scheduler.add_job(self._guarded, args=["state_rollup", self._count_states], seconds=_STATES_EVERY_S, **options)
+        if self._told:
+            scheduler.add_job(self._guarded, args=["outbox", self._deliver], seconds=_OUTBOX_EVERY_S, **options)
+        scheduler.start()
+        try:
+            await stop.wait()
+        finally:
+            scheduler.shutdown(wait=False)
+
+    async def _guarded(self, name: str, job: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        try:
+            connection = await database.connect(self._dsn, name=f"precursor {name}")
+            try:
+                with database.translated():
+                    await job(connection)
+            finally:
+                await connection.close(timeout=5)
+        except TransientError as error:
+            if name not in self._failing:
+                self._failing.add(name)
+                _log.warning("job_failing", job=name, error=str(error))
+        else:
+            if name in self._failing:
+                self._failing.remove(name)
+                _log.info("job_works_again", job=name)
+
+    @staticmethod
+    async def _count_states(connection: asyncpg.Connection) -> None:
+        await state_rollup.refresh(connection, await detect_async(connection))
+
+    async def _deliver(self, connection: asyncpg.Connection) -> None:
+        await deliver_due(connection, self._told, now=datetime.now(UTC))

@@ -1,0 +1,138 @@
+"""Settings: one frozen object, read once in `main()`, from `PRECURSOR_*` and `precursor.toml`, handed down."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from telemetry.errors import ConfigurationError
+
+__all__ = ["Settings", "read_settings"]
+
+_FILE = "precursor.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Section):
+    """The database."""
+
+    dsn: str | None = Field(
+        default=None, description="PostgreSQL address, `postgresql://user:password@host/name`; unset: the embedded one"
+    )
+
+
+class MqttSettings(_Section):
+    """The broker."""
+
+    host: str | None = Field(default=None, description="broker's host name; unset: the embedded one")
+    port: int = Field(default=1883, ge=1, le=65535, description="broker's port")
+    protocol: Literal["3.1.1", "5"] = Field(default="3.1.1", description="MQTT version")
+    client_id: str = Field(
+        default="precursor-engine", min_length=1, description="names the persistent session; one engine each"
+    )
+    username: str | None = Field(default=None, description="user name")
+    password: SecretStr | None = Field(default=None, description="password")
+    ca_file: Path | None = Field(default=None, description="certificate authority of the broker; switches TLS on")
+    cert_file: Path | None = Field(default=None, description="client certificate")
+    key_file: Path | None = Field(default=None, description="key of the client certificate")
+    max_unacknowledged: int = Field(
+        default=20_000, ge=1, description="messages held in memory before the broker is made to wait"
+    )
+
+
+class IngestSettings(_Section):
+    """Batches, and what is turned away at the door."""
+
+    batch_messages: int = Field(default=10_000, ge=1, description="messages in one transaction at most")
+    batch_wait_s: float = Field(default=0.1, gt=0, le=10, description="how long a batch is collected, s")
+    max_payload_bytes: int = Field(default=262_144, ge=16, description="larger payloads are rejected, bytes")
+    earliest: datetime = Field(
+        default=datetime(2000, 1, 1, tzinfo=UTC), description="readings of earlier times are rejected"
+    )
+    max_future_s: float = Field(default=600.0, ge=0, description="readings further ahead of our clock are rejected, s")
+
+
+class EvaluationSettings(_Section):
+    """Rules and detectors."""
+
+    lateness_s: float = Field(
+        default=0.0, ge=0, description="how long evaluation waits for readings that arrive out of order, s of event time"
+    )
+    silence_s: float = Field(
+        default=5.0, gt=0, description="a sensor silent for this long no longer holds up a delay that has run out, s"
+    )
+
+
+class ApiSettings(_Section):
+    """The HTTP interface."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0: any free one")
+
+
+class WorkOrderSettings(_Section):
+    """Where work orders are told."""
+
+    webhook_url: str | None = Field(default=None, description="POST every work-order event here as a CloudEvent")
+    webhook_secret: SecretStr | None = Field(default=None, description="key of the HMAC signature on each event")
+    file: Path | None = Field(
+        default=None, description="append every work-order event to this file, one JSON object a line"
+    )
+
+
+class LogSettings(_Section):
+    """The engine's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level written")
+    format: Literal["auto", "text", "json"] = Field(default="auto", description="auto: text on a terminal, else JSON")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PRECURSOR_", env_nested_delimiter="__", frozen=True, extra="forbid", toml_file=_FILE
+    )
+
+    data_dir: Path = Field(
+        default=Path("precursor-data"), description="folder of the embedded database and broker, kept between runs"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    mqtt: MqttSettings = MqttSettings()
+    ingest: IngestSettings = IngestSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    api: ApiSettings = ApiSettings()
+    work_orders: WorkOrderSettings = WorkOrderSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Settings from `PRECURSOR_*` and `precursor.toml` of the working folder.
+
+    Raises:
+        ConfigurationError: a value is not what it should be; the message names the setting.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("settings that do not fit:\n" + "\n".join(problems)) from error
+    except ValueError as error:  # TOML that cannot be read
+        raise ConfigurationError(f"{_FILE}: {error}") from error

@@ -1,0 +1,1 @@
+"""Boundary types, the schema and the store: everything known about an asset is a series of readings."""

@@ -1,0 +1,44 @@
+"""Connections of the hot path: how they are made, and which failures are worth another try."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from telemetry.errors import DatabaseUnavailableError
+
+__all__ = ["connect", "translated"]
+
+# SQLSTATE classes: 08 connection, 53 out of resources (a full disk among them), 57P admin shutdown and crash,
+# 40 serialization failure and deadlock. Everything else is a bug or a configuration and must be loud.
+_TRANSIENT_CLASSES = ("08", "53", "57P", "40")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's passing failures into `DatabaseUnavailableError`; let all others through."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "").startswith(_TRANSIENT_CLASSES):
+            raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+        raise
+    except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+        raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+    except asyncpg.InterfaceError as error:
+        # "connection is closed" and its kin carry no SQLSTATE; a misuse of the driver would come here too,
+        # and would then be seen as a database that never comes back, with this very message.
+        raise DatabaseUnavailableError(str(error)) from error
+
+
+async def connect(dsn: str, *, timeout_s: float = 10.0, name: str = "precursor") -> asyncpg.Connection:
+    """A connection for the hot path.
+
+    Raises:
+        DatabaseUnavailableError: nothing answers at `dsn` within `timeout_s` (seconds).
+    """
+    with translated():
+        return await asyncpg.connect(
+            dsn, timeout=timeout_s, server_settings={"application_name": name, "TimeZone": "UTC"}
+        )

@@ -1,0 +1,1 @@
+"""Schema versions, each written as SQL with its way back, run by Alembic."""
