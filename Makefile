@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow check format bench lock clean
+.PHONY: help setup setup-dev demo test test-clean-clone test-slow check format bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,10 @@ demo: setup ## broker + database + simulated plant + engine; ends by itself with
 	$(BIN)/precursor demo
 
 test: setup-dev ## the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not clean_clone"
+
+test-clean-clone: setup-dev ## `make demo` on a clean clone, installation included
+	$(BIN)/python -m pytest -m clean_clone
 
 test-slow: setup-dev ## hundreds of kills and other long suites
 	$(BIN)/python -m pytest -m slow --timeout 7200

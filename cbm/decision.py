@@ -20,8 +20,8 @@ _BEYOND = {Side.HIGH: "above", Side.LOW: "below"}
 class WorkOrderRequest:
     """What one alarm asks of maintenance.
 
-    Several alarms may ask about the same asset and failure mode. Their order takes the earliest opening and due
-    date, the most urgent priority, the title of the earliest alarm: it never depends on who asked first.
+    Several alarms may ask about the same asset and failure mode. Their order takes the earliest opening and
+    due date, the most urgent priority, the title of the earliest alarm: never a matter of who asked first.
     """
 
     alarm_key: str

@@ -7,8 +7,8 @@ __all__ = ["LEAST_URGENT", "MOST_URGENT", "due_factor", "order_priority"]
 MOST_URGENT = 1
 LEAST_URGENT = 5
 
-# The lowest risk (severity 1..3 times criticality 1..5) of each priority, most urgent first. The bands are ours:
-# no standard fixes them. They give 2 to a high alarm on an asset of the default criticality 3.
+# The lowest risk (severity 1..3 times criticality 1..5) of each priority, most urgent first. The bands are
+# ours: no standard fixes them. They give 2 to a high alarm on an asset of the default criticality 3.
 _BANDS = ((12, 1), (8, 2), (5, 3), (3, 4))
 
 # Share of a job plan's time that is left for an order of this priority.
@@ -18,7 +18,7 @@ _DUE_FACTOR = {1: 0.25, 2: 0.5}
 def order_priority(severity: Priority, criticality: int) -> int:
     """Priority of a work order, 1 (drop everything) to 5 (when there is time), as CMMSs commonly count.
 
-    Criticality is 1 (a failure hardly matters) to 5 (it stops the plant). Never less urgent when either grows.
+    Criticality is 1 (a failure hardly matters) to 5 (it stops the plant). Never less urgent when one grows.
 
     >>> order_priority(Priority.HIGH, 5), order_priority(Priority.MEDIUM, 3), order_priority(Priority.LOW, 1)
     (1, 3, 5)

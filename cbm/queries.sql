@@ -5,10 +5,8 @@ FROM job_plan
 WHERE retired_at IS NULL
 ORDER BY name;
 
-
--- State rollup: cbm/state_rollup.py ---------------------------------------------------------------------------------
-
 -- name: touch_state_hours
+-- From here on: cbm/state_rollup.py.
 -- DO UPDATE ... WHERE false writes nothing but locks a mark that is there already, until the caller commits. With
 -- DO NOTHING a refresh could take that mark, not see the caller's uncommitted readings, and the hour stayed wrong.
 -- Sorted, so that two writers of the same marks queue up instead of deadlocking.

@@ -1,6 +1,6 @@
 """Grafana's macros and variables expanded as Grafana does it, so that a test can run a panel's SQL by itself.
 
-Follows the PostgreSQL data source of Grafana 12: first `$__interval` and dashboard variables, then the macros,
+Follows the PostgreSQL data source of Grafana 12: first `$__interval` and dashboard variables, then macros,
 whose arguments end at the first `)`. What is not known here is an error, because Grafana would send it to the
 database as it stands.
 """

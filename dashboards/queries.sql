@@ -119,7 +119,7 @@ SELECT w.id AS "Order", a.name AS "Asset", w.failure_mode AS "Failure mode", w.t
 FROM work_order w
 JOIN asset a ON a.id = w.asset_id
 WHERE w.status IN ('new', 'assigned', 'in_progress') AND a.name IN (${asset:sqlstring})
-ORDER BY w.due_at, w.id
+ORDER BY w.due_at, w.priority, w.id
 LIMIT 500
 
 -- name: asset_states
@@ -133,7 +133,8 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT r.value
         FROM reading r
-        WHERE r.sensor_id = s.id AND r.time < $__timeFrom()::timestamptz AND r.quality <= 1
+        WHERE r.sensor_id = s.id AND r.time < $__timeFrom()::timestamptz
+          AND r.quality <= 1 AND r.value IN (0, 1, 2)
         ORDER BY r.time DESC
         LIMIT 1
     ) AS before
@@ -145,7 +146,7 @@ FROM (
     FROM sensor s
     JOIN asset a ON a.id = s.asset_id
     JOIN reading r ON r.sensor_id = s.id
-    WHERE $__timeFilter(r.time) AND r.quality <= 1
+    WHERE $__timeFilter(r.time) AND r.quality <= 1 AND r.value IN (0, 1, 2)
       AND s.kind = 'state' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
     GROUP BY 1, 2
 ) AS states
@@ -153,28 +154,31 @@ ORDER BY time, metric, place
 
 -- name: reliability
 -- Whole UTC days that overlap the range. Required time is running + failed (EN 15341): stopped is neither up nor down.
-SELECT asset AS "Asset", running AS "Running", down AS "Down", stopped AS "Stopped", failures AS "Failures",
+SELECT asset AS "Asset", sensor AS "State sensor", running AS "Running", down AS "Down", stopped AS "Stopped",
+       failures AS "Failures",
        running / nullif(running + down, 0) AS "Availability",
-       running / nullif(failures, 0) AS "MTBF",
+       nullif(running, 0) / nullif(failures, 0) AS "MTBF",
        down / nullif(failures, 0) AS "MTTR"
 FROM (
-    SELECT a.name AS asset,
+    SELECT a.name AS asset, s.name AS sensor,
            coalesce(sum(d.seconds) FILTER (WHERE d.state = 1), 0) AS running,
            coalesce(sum(d.seconds) FILTER (WHERE d.state = 2), 0) AS down,
            coalesce(sum(d.seconds) FILTER (WHERE d.state = 0), 0) AS stopped,
            coalesce(sum(d.entries) FILTER (WHERE d.state = 2), 0)::float8 AS failures
     FROM asset_state_1d d
     JOIN asset a ON a.id = d.asset_id
+    JOIN sensor s ON s.id = d.sensor_id
     WHERE d.time > $__timeFrom()::timestamptz - interval '1 day' AND d.time <= $__timeTo()::timestamptz
       AND a.name IN (${asset:sqlstring})
-    GROUP BY a.name
-) AS per_asset
-ORDER BY down DESC, asset
+    GROUP BY a.name, s.name
+) AS per_sensor
+ORDER BY down DESC, asset, sensor
 
 -- name: downtime_per_day
-SELECT d.time, a.name AS metric, coalesce(sum(d.seconds) FILTER (WHERE d.state = 2), 0) AS value
+SELECT d.time, s.name AS metric, coalesce(sum(d.seconds) FILTER (WHERE d.state = 2), 0) AS value
 FROM asset_state_1d d
 JOIN asset a ON a.id = d.asset_id
+JOIN sensor s ON s.id = d.sensor_id
 WHERE d.time > $__timeFrom()::timestamptz - interval '1 day' AND d.time <= $__timeTo()::timestamptz
   AND a.name IN (${asset:sqlstring})
 GROUP BY 1, 2

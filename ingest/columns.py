@@ -72,9 +72,7 @@ class Columns:
             kept = [position for position, value in enumerate(values) if value is not None]
             times = [times[position] for position in kept]
             values = [
-                self.coded(sensor, value) if isinstance(value, str) else value
-                for value in values
-                if value is not None
+                self.coded(sensor, value) if isinstance(value, str) else value for value in values if value is not None
             ]
         if quality is not None:
             self.mark(len(values), quality)

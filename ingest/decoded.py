@@ -36,6 +36,8 @@ class RejectReason(StrEnum):
     UNKNOWN_STATE = "unknown_state"
     """a text or number that is no state of this sensor"""
     UNKNOWN_QUALITY = "unknown_quality"
+    INTERNAL_ERROR = "internal_error"
+    """given by the engine: it failed on this message alone; the log has the traceback"""
     CONFLICTING_VALUE = "conflicting_value"
     """given by the store: the instant already has a reading with another value"""
 

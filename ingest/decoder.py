@@ -74,10 +74,7 @@ class Decoder:
             sensor.topic: _Route(source=self._sources.index(sensor.site), sensor=position)
             for position, sensor in enumerate(self._sensors)
             if sensor.topic is not None
-        } | {
-            gateway.topic: _Route(source=self._sources.index(gateway.name), sensor=None)
-            for gateway in plant.gateways
-        }
+        } | {gateway.topic: _Route(source=self._sources.index(gateway.name), sensor=None) for gateway in plant.gateways}
 
     def decode(self, messages: Sequence[Message], now_us: int) -> Decoded:
         """What the messages hold, at the wall-clock time `now_us` (microseconds since 1970-01-01 UTC)."""
@@ -104,9 +101,7 @@ class Decoder:
         size = len(message.payload)
         if route is None:
             detail = f"No sensor or gateway of the plant sends on the topic {message.topic[:200]!r}."
-            return self._rejection(
-                message, UNKNOWN_SOURCE, Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail)
-            )
+            return self._rejection(message, UNKNOWN_SOURCE, Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail))
         if size == 0:
             fault = Fault(reason=RejectReason.EMPTY_PAYLOAD, detail="The message has no payload.")
         else:
@@ -162,9 +157,7 @@ class Decoder:
             raise UnfitError
         return position
 
-    def _carefully(
-        self, message: Message, route: _Route, columns: Columns, rejections: list[Rejection]
-    ) -> int:
+    def _carefully(self, message: Message, route: _Route, columns: Columns, rejections: list[Rejection]) -> int:
         """Add what is sound in a payload, reject the rest item by item; returns how many items it holds."""
         carried, items = json_codec.examine(message.payload, gateway=route.sensor is None)
         for item in items:
@@ -231,9 +224,7 @@ class Decoder:
         np.add.at(counts, columns.source, columns.carried)
         return {name: int(count) for name, count in zip(self._sources, counts, strict=True) if count}
 
-    def _door_fault(
-        self, columns: Columns, position: int, value: float, now_us: int, *, alone: bool
-    ) -> Fault:
+    def _door_fault(self, columns: Columns, position: int, value: float, now_us: int, *, alone: bool) -> Fault:
         """Why a reading that was understood is turned away. The first of several reasons is named."""
         time, sensor = columns.time[position], self._sensors[columns.sensor[position]]
         if not np.isfinite(value):
@@ -241,9 +232,7 @@ class Decoder:
             detail = f"The value of {sensor.name!r}, converted to {sensor.unit!r}, is not a finite number."
         elif time < to_micros(self._limits.earliest):
             reason = RejectReason.TOO_OLD_TIMESTAMP
-            detail = (
-                f"{_moment(time)} lies before {self._limits.earliest.isoformat()}; is the device's clock set?"
-            )
+            detail = f"{_moment(time)} lies before {self._limits.earliest.isoformat()}; is the device's clock set?"
         elif time > now_us + round(self._limits.max_future_s * _MICROS_PER_SECOND):
             reason = RejectReason.FUTURE_TIMESTAMP
             ahead_s = (time - now_us) / _MICROS_PER_SECOND

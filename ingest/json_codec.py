@@ -153,9 +153,7 @@ def _examine_frame(frame: dict[str, Any]) -> Iterator[Item | Fault]:
         elif isinstance(stamps, list) and isinstance(column, list) and len(stamps) == len(column):
             pairs = list(zip(stamps, column, strict=True))
         else:
-            yield _with_text(
-                _unfit_column(sensor, stamps, column), {"ts": stamps, "values": {sensor: column}}
-            )
+            yield _with_text(_unfit_column(sensor, stamps, column), {"ts": stamps, "values": {sensor: column}})
             continue
         for stamp, value in pairs:
             if value is not None:

@@ -17,9 +17,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.message import Message
 from ingest.mqtt_options import MqttOptions
+from ingest.mqtt_packets import message_from_paho, packet_end, puback, read_publish
 from ingest.mqtt_socket import BufferedSocket
 
-__all__ = ["Connection", "Desk", "message_from_paho"]
+__all__ = ["Connection", "Desk"]
 
 _QOS = 1
 _PINGREQ = b"\xc0\x00"
@@ -47,12 +48,12 @@ class Desk:
 
 
 class _Client(Client):
-    """paho's client on a `BufferedSocket`."""
+    """paho's client on sockets that we open: its one private method that we replace."""
+
+    dial: Callable[[], BufferedSocket]
 
     def _create_socket(self) -> BufferedSocket:
-        sock = cast(socket.socket, super()._create_socket())
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return BufferedSocket(sock)
+        return self.dial()
 
 
 class Connection:
@@ -88,7 +89,8 @@ class Connection:
         self._arrived = arrived
         self._granted = granted
         self._asked: dict[int, list[str]] = {}
-        self._subscribed: tuple[str, ...] = ()
+        self._subscribed: tuple[str, ...] | None = None
+        """None: not asked on this connection; whatever the session may hold is not trusted"""
         self._reading_since = time.monotonic()
         self._client = self._new_client(tls)
 
@@ -97,16 +99,32 @@ class Connection:
         started = time.monotonic()
         try:
             self._connect()
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError) as error:  # no such name, nobody there, a bad certificate
             self.trouble = str(error)
             return
+        line = self._socket()
+        if line is not None:
+            try:
+                self._serve(started)
+            finally:
+                line.close()  # paho has done so, unless a bug got us here
+            self.trouble = self.trouble or line.trouble
+        self.trouble = self.trouble or "the broker closed the connection"
+
+    def is_full(self) -> bool:
+        """Whether so much waits for its acknowledgement that nothing more is read."""
+        return (
+            self.held >= self._options.max_unacknowledged or self._held_bytes >= self._options.max_unacknowledged_bytes
+        )
+
+    def _serve(self, started: float) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._desk.woken, selectors.EVENT_READ)
             while (sock := self._socket()) is not None:
                 if self._desk.stopping:
                     self._part(sock)
                     break
-                self._acknowledge()
+                self._acknowledge(sock)
                 self._read(sock)
                 if self._socket() is None:
                     break
@@ -120,14 +138,6 @@ class Connection:
                 sock.flush()
                 if not sock.dead:
                     self._wait(selector, sock)
-        self.trouble = self.trouble or "the broker closed the connection"
-
-    def is_full(self) -> bool:
-        """Whether so much waits for its acknowledgement that nothing more is read."""
-        return (
-            self.held >= self._options.max_unacknowledged
-            or self._held_bytes >= self._options.max_unacknowledged_bytes
-        )
 
     def _new_client(self, tls: SSLContext | None) -> Client:
         options = self._options
@@ -140,11 +150,9 @@ class Connection:
             manual_ack=True,
             **session,
         )
-        client.connect_timeout = options.connect_timeout_s
+        client.dial = lambda: _dial(options, tls)
         if options.username is not None:
             client.username_pw_set(options.username, options.password)
-        if tls is not None:
-            client.tls_set_context(tls)
         # With this set paho queues its packets instead of writing each at once; `run` writes them together.
         client.on_socket_register_write = lambda _client, _userdata, _sock: None
         client.on_connect = self._on_connect
@@ -158,44 +166,54 @@ class Connection:
         if options.protocol != "5":
             self._client.connect(options.host, options.port, options.keepalive_s)
             return
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = options.session_expiry_s
         properties.ReceiveMaximum = min(options.max_unacknowledged, 65_535)
-        self._client.connect(
-            options.host, options.port, options.keepalive_s, clean_start=False, properties=properties
-        )
+        self._client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=properties)
 
     def _socket(self) -> BufferedSocket | None:
-        return cast(BufferedSocket | None, self._client.socket())
+        return cast("BufferedSocket | None", self._client.socket())
 
-    def _acknowledge(self) -> None:
-        batches, ack = self._desk.acknowledged, self._client.ack
+    def _acknowledge(self, sock: BufferedSocket) -> None:
+        batches = self._desk.acknowledged
         while batches:
             for message in batches.popleft():
                 # An older connection's packet ids mean other messages now; the broker delivers those again.
                 if message.generation == self.generation:
-                    ack(message.mid, message.qos)
+                    if message.qos == _QOS:
+                        sock.send(puback(message.mid))
+                    else:
+                        self._client.ack(message.mid, message.qos)
                     self.held -= 1
                     self._held_bytes -= len(message.payload)
                     self._desk.acknowledged_count += 1
 
     def _read(self, sock: BufferedSocket) -> None:
+        """Take the packets that have arrived: readings straight from the buffer, all else through paho."""
         before = self._desk.received_count
-        while (sock.buffered or sock.dead) and self._client.socket() is not None and not self.is_full():
-            self._client.loop_read()
-        if sock.dead and self._client.socket() is not None:
-            # Full, and the connection is gone: what is still buffered will be delivered again.
-            self.held, self._held_bytes = 0, 0
-            while self._client.socket() is not None:
+        version_5 = self._options.protocol == "5"
+        while not self.is_full():
+            end = packet_end(sock.received, sock.at)
+            if end is None:
+                break
+            message = read_publish(sock.received, sock.at, end, version_5=version_5, generation=self.generation)
+            if message is None:
+                sock.grant(end)
                 self._client.loop_read()
+                if self._client.socket() is None:
+                    break
+            else:
+                sock.at = end
+                self._take(message)
+        if sock.dead and self._client.socket() is not None:
+            sock.forget()  # half a packet, or more than may wait: the broker will deliver it again
+            self._client.loop_read()
         if self._desk.received_count != before:
             self._arrived()
 
     def _wait(self, selector: selectors.BaseSelector, sock: BufferedSocket) -> None:
         """Until there is something to do; takes in what has arrived."""
         reading = not self.is_full()
-        if reading and sock.buffered:
-            return
         interest = (selectors.EVENT_READ if reading else 0) | (selectors.EVENT_WRITE if sock.unsent else 0)
         if interest:
             selector.register(sock, interest)
@@ -226,7 +244,7 @@ class Connection:
         wanted = self._desk.subscriptions
         if wanted == self._subscribed:
             return
-        new = [topic for topic in wanted if topic not in self._subscribed]
+        new = [topic for topic in wanted if topic not in (self._subscribed or ())]
         gone = sorted(self._desk.retired)
         for begin in range(0, len(gone), _FILTERS_PER_SUBSCRIBE):
             self._client.unsubscribe(gone[begin : begin + _FILTERS_PER_SUBSCRIBE])
@@ -240,7 +258,7 @@ class Connection:
             self._granted([], True)
 
     def _part(self, sock: BufferedSocket) -> None:
-        self._acknowledge()
+        self._acknowledge(sock)
         self.trouble = "stopped"
         sock.part()
         self._client.disconnect()
@@ -259,21 +277,20 @@ class Connection:
     def _on_disconnect(
         self, _client: Client, _userdata: Any, flags: DisconnectFlags, reason: ReasonCode, _properties: Any
     ) -> None:
-        sock = self._socket()
         if self.refusal is not None:
             self.trouble = f"refused: {self.refusal}"
         elif flags.is_disconnect_packet_from_server:
             self.trouble = str(reason)
             self.taken_over = reason.value == _SESSION_TAKEN_OVER
-        elif not self.trouble:
-            self.trouble = sock.trouble if sock is not None else ""
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        arrival = message_from_paho(message, self.generation)
+        self._take(message_from_paho(message, self.generation))
+
+    def _take(self, message: Message) -> None:
         self.held += 1
-        self._held_bytes += len(arrival.payload)
+        self._held_bytes += len(message.payload)
         self._desk.received_count += 1
-        self._desk.inbox.append(arrival)
+        self._desk.inbox.append(message)
 
     def _on_subscribe(
         self, _client: Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any
@@ -282,18 +299,7 @@ class Connection:
         self._granted(list(zip(asked, reasons, strict=False)), not self._asked)
 
 
-def message_from_paho(message: MQTTMessage, generation: int) -> Message:
-    """Our form of a message; a topic that is not UTF-8 keeps its odd bytes as \\xNN instead of raising."""
-    try:
-        topic = message.topic
-    except UnicodeDecodeError as error:
-        topic = error.object.decode("utf-8", "backslashreplace")
-    return Message(
-        topic=topic,
-        payload=bytes(message.payload),
-        mid=message.mid,
-        qos=message.qos,
-        dup=message.dup,
-        retain=message.retain,
-        generation=generation,
-    )
+def _dial(options: MqttOptions, tls: SSLContext | None) -> BufferedSocket:
+    sock = socket.create_connection((options.host, options.port), timeout=options.connect_timeout_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return BufferedSocket(sock if tls is None else tls.wrap_socket(sock, server_hostname=options.host))

@@ -56,9 +56,7 @@ class MqttOptions:
             "a password needs a user name": self.password is not None and self.username is None,
             "a key file needs a certificate file": self.key_file is not None and self.cert_file is None,
             f"keepalive of {self.keepalive_s} s is not in 1..65535": not 0 < self.keepalive_s <= 65_535,
-            "at least one message must be allowed to wait": min(
-                self.max_unacknowledged, self.max_unacknowledged_bytes
-            )
+            "at least one message must be allowed to wait": min(self.max_unacknowledged, self.max_unacknowledged_bytes)
             < 1,
             "the pauses between attempts to reconnect must be positive and in order": not (
                 0 < self.retry_min_s <= self.retry_max_s

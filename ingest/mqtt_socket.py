@@ -1,7 +1,7 @@
 """`BufferedSocket`: between paho and the kernel, so that a packet does not cost three system calls.
 
-paho asks for one byte, then another, then the rest, and writes each acknowledgement by itself. Here both happen
-in memory; `fill` and `flush` talk to the kernel once for hundreds of packets.
+paho asks for one byte, then another, then the rest, and writes each acknowledgement by itself. Here both
+happen in memory; `fill` and `flush` talk to the kernel once for hundreds of packets.
 """
 
 import socket
@@ -11,22 +11,25 @@ import time
 __all__ = ["BufferedSocket"]
 
 _CHUNK = 65_536
-_MOST_BUFFERED = 4 * _CHUNK
+_MOST_AT_ONCE = 4 * _CHUNK
 _PARTING_S = 2.0
 
 
 class BufferedSocket:
     """A connected socket with a buffer each way; has the methods that paho expects of a socket.
 
-    `recv` never waits and never reads from the network; `send` always takes everything.
+    `recv` never waits and never reads from the network, and gives only what `grant` has released, so that the
+    reader of the stream decides packet by packet who takes it. `send` always takes everything.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._chunk = b""
-        self._at = 0
+        self._granted = 0
         self._out = bytearray()
         self._parting = False
+        self.received = bytearray()
+        """what has arrived; from `at` on it is not taken yet"""
+        self.at = 0
         self.dead = False
         """the connection is gone: `recv` says so, and paho closes"""
         self.trouble = ""
@@ -36,36 +39,28 @@ class BufferedSocket:
         self.last_received = self.last_sent = time.monotonic()
 
     @property
-    def buffered(self) -> bool:
-        """Whether `recv` has something to give."""
-        return self._at < len(self._chunk)
-
-    @property
     def unsent(self) -> bool:
         """Whether `flush` has something to write."""
         return bool(self._out)
 
     def fill(self) -> None:
         """Take what the kernel has, up to a limit."""
-        parts = [self._chunk[self._at :]]
-        size = len(parts[0])
+        del self.received[: self.at]
+        self.at = self._granted = 0
         self.more = False
+        limit = len(self.received) + _MOST_AT_ONCE
         try:
             while data := self._sock.recv(_CHUNK):
-                parts.append(data)
-                size += len(data)
-                if size >= _MOST_BUFFERED:
+                self.received += data
+                self.last_received = time.monotonic()
+                if len(self.received) >= limit:
                     self.more = True
-                    break
-            else:
-                self.kill("the broker closed the connection")
+                    return
+            self.kill("the broker closed the connection")
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:
             self.kill(str(error))
-        if len(parts) > 1:
-            self._chunk, self._at = b"".join(parts), 0
-            self.last_received = time.monotonic()
 
     def flush(self) -> None:
         """Write what waits, as far as the kernel takes it."""
@@ -84,18 +79,26 @@ class BufferedSocket:
         self.dead = True
         self.trouble = self.trouble or trouble
 
+    def forget(self) -> None:
+        """Drop what has arrived and is not taken yet."""
+        self.at = self._granted = len(self.received)
+
+    def grant(self, end: int) -> None:
+        """Let `recv` give what has arrived up to this position of `received`."""
+        self._granted = end
+
     def part(self) -> None:
         """Let the next `close` write what waits and see it arrive first."""
         self._parting = True
 
     def recv(self, buffer_size: int) -> bytes:
-        """Buffered bytes; none, by the custom of sockets, mean that the connection has ended."""
-        if self.dead and not self.buffered:
-            return b""
-        data = self._chunk[self._at : self._at + buffer_size]
-        if not data:
+        """Granted bytes; none, by the custom of sockets, mean that the connection has ended."""
+        end = min(self.at + buffer_size, self._granted)
+        data = bytes(self.received[self.at : end])
+        if data:
+            self.at = end
+        elif not self.dead:
             raise BlockingIOError
-        self._at += len(data)
         return data
 
     def send(self, buffer: bytes | bytearray) -> int:
@@ -115,11 +118,12 @@ class BufferedSocket:
         """Close; after `part`, and if the peer still listens, not before it has all we sent."""
         if self._parting and not self.dead:
             self._say_goodbye()
+        self.dead = True
         self._sock.close()
 
     def _say_goodbye(self) -> None:
-        # Closing while the broker still sends makes the kernel answer with a reset, which may overtake our last
-        # acknowledgements. So: write, end our half, and read until the broker has ended its own.
+        # Closing while the broker still sends makes the kernel answer with a reset, which may overtake our
+        # last acknowledgements. So: write, end our half, and read until the broker has ended its own.
         deadline = time.monotonic() + _PARTING_S
         try:
             self._sock.settimeout(_PARTING_S)

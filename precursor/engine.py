@@ -102,6 +102,13 @@ class Engine:
         """Whether database and broker are reached, for the readiness check."""
         return {"engine_database": self.totals.database_up is True, "broker": self._source.connected}
 
+    async def listening(self, timeout_s: float) -> bool:
+        """Wait until the broker has granted the subscriptions; whether it did in that time (s)."""
+        async with asyncio.timeout(timeout_s):
+            while not self._source_started:
+                await asyncio.sleep(0.02)
+        return await self._source.ready(timeout_s)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set.
 
@@ -159,7 +166,7 @@ class Engine:
             await self._source.start(plant.subscriptions)
             self._source_started = True
         else:
-            self._source.resubscribe(plant.subscriptions)
+            await self._source.resubscribe(plant.subscriptions)
 
     async def _housekeep(self, session: "_Session") -> "_Session":
         """Take over a plant that was applied meanwhile; let silent sensors' time pass."""
@@ -168,7 +175,7 @@ class Engine:
                 # The old plant's state is complete in the database; the new plant resumes from it.
                 await session.transaction.checkpoint(session.connection)
                 await session.reload()
-                self._source.resubscribe(session.plant.subscriptions)
+                await self._source.resubscribe(session.plant.subscriptions)
                 _log.info("plant_taken_over", revision=session.plant.revision, sensors=len(session.plant.sensors))
             committed = await session.tick()
         if committed is not None:

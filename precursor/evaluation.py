@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from models import registry
 from models.contract import Detector
+from models.operating import RunningGate
 from rules.definition import ThresholdRule
 from rules.events import AlarmChange
 from rules.threshold import ThresholdEvaluator
@@ -20,6 +22,8 @@ from telemetry.plant import Plant, SensorKind
 __all__ = ["Evaluation", "Folded"]
 
 _ORDER = "order"
+_SCORED_ORDER = "order of scored"
+_GATE = "running"
 _RULES = "rules"
 
 
@@ -35,6 +39,11 @@ class Folded:
     """readings that came behind the watermark: stored, not evaluated"""
 
 
+class _Part(Protocol):
+    def snapshot(self) -> bytes: ...
+    def restore(self, body: bytes) -> None: ...
+
+
 class Evaluation:
     """Detectors and rules over one plant, with their state.
 
@@ -45,6 +54,9 @@ class Evaluation:
     def __init__(self, plant: Plant, rules: Sequence[ThresholdRule], *, lateness_s: float = 0.0) -> None:
         self.plant = plant
         self._order = EventOrder(lateness_s)
+        # Detectors see fewer readings than rules do (none of a machine at rest), in an order of their own.
+        self._scored_order = EventOrder(lateness_s)
+        self._gate = RunningGate(_state_sensors(plant))
         self._rules = ThresholdEvaluator(rules)
         self._detectors = _build_detectors(plant)
         self._score_of = {
@@ -55,6 +67,7 @@ class Evaluation:
         watched = {rule.sensor_id for rule in rules}
         for detector in self._detectors.values():
             watched.update(detector.sensor_ids.tolist())
+        watched.update(self._gate.state_sensors.tolist())
         self._watched = np.array(sorted(watched), np.int32)
 
     def select(self, batch: ReadingBatch) -> ReadingBatch:
@@ -64,7 +77,8 @@ class Evaluation:
     def fold(self, batch: ReadingBatch) -> Folded:
         """Fold newly stored readings, in order of arrival."""
         ordered = self._order.release(batch)
-        scores = [self._score(detector, ordered.ready) for detector in self._detectors.values()]
+        scored = self._scored_order.release(batch.take(self._gate.running(batch))).ready
+        scores = [self._score(detector, scored) for detector in self._detectors.values()]
         derived = ReadingBatch.concat(scores)
         everything = ReadingBatch.concat([ordered.ready, derived]).sorted() if len(derived) else ordered.ready
         return Folded(derived=derived, changes=tuple(self._rules.fold(everything)), late=ordered.late)
@@ -100,10 +114,15 @@ class Evaluation:
 
     def snapshot(self) -> dict[str, bytes]:
         """The whole state, by part."""
+        return {name: part.snapshot() for name, part in self._parts().items()}
+
+    def _parts(self) -> "dict[str, _Part]":
         return {
-            _ORDER: self._order.snapshot(),
-            _RULES: self._rules.snapshot(),
-            **{f"detector/{kind}": detector.snapshot() for kind, detector in self._detectors.items()},
+            _ORDER: self._order,
+            _SCORED_ORDER: self._scored_order,
+            _GATE: self._gate,
+            _RULES: self._rules,
+            **{f"detector/{kind}": detector for kind, detector in self._detectors.items()},
         }
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
@@ -112,13 +131,9 @@ class Evaluation:
         Raises:
             StateError: a part is damaged or of another version.
         """
-        if _ORDER in parts:
-            self._order.restore(parts[_ORDER])
-        if _RULES in parts:
-            self._rules.restore(parts[_RULES])
-        for kind, detector in self._detectors.items():
-            if (body := parts.get(f"detector/{kind}")) is not None:
-                detector.restore(body)
+        for name, part in self._parts().items():
+            if (body := parts.get(name)) is not None:
+                part.restore(body)
 
     def resume(self, recovered: Recovered) -> tuple[AlarmChange, ...]:
         """State as of the last COMMIT, and every alarm change since the checkpoint once more (their keys repeat)."""
@@ -136,3 +151,17 @@ def _build_detectors(plant: Plant) -> dict[str, Detector]:
         if sensor.detector is not None:
             chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
     return {kind: registry.build(kind, sensors) for kind, sensors in sorted(chosen.items())}
+
+
+def _state_sensors(plant: Plant) -> dict[int, int]:
+    """For each sensor with a detector the state sensor of its asset, or of the nearest asset above it that has one."""
+    of_asset = {sensor.asset_id: sensor.id for sensor in plant.sensors if sensor.kind is SensorKind.STATE}
+    found: dict[int, int] = {}
+    for sensor in plant.sensors:
+        asset_id: int | None = sensor.asset_id if sensor.detector is not None else None
+        while asset_id is not None:
+            if asset_id in of_asset:
+                found[sensor.id] = of_asset[asset_id]
+                break
+            asset_id = plant.asset_by_id[asset_id].parent_id
+    return found

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import asyncpg
 import structlog
 import uvicorn
-
 from api.app import create_app
+
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor import parts
 from precursor.engine import Engine
@@ -63,10 +63,14 @@ async def run(settings: Settings, *, dsn: str, mqtt: MqttOptions | None, schedul
             if engine is not None:
                 group.create_task(engine.run(stop), name="engine")
             if scheduler:
-                told = connectors(settings.work_orders)
-                group.create_task(Scheduler(dsn, told).run(stop), name="scheduler")
+                group.create_task(_schedule(settings, dsn, stop), name="scheduler")
             if api:
                 group.create_task(_serve(settings, dsn, engine, stop), name="api")
+
+
+async def _schedule(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
+    async with connectors(settings) as told:
+        await Scheduler(dsn, told).run(stop)
 
 
 async def _serve(settings: Settings, dsn: str, engine: Engine | None, stop: asyncio.Event) -> None:
@@ -75,7 +79,12 @@ async def _serve(settings: Settings, dsn: str, engine: Engine | None, stop: asyn
     async with asyncpg.create_pool(dsn, min_size=0, max_size=8, server_settings={"TimeZone": "UTC"}) as pool:
         app = create_app(pool, engine_status=status)
         config = uvicorn.Config(
-            app, host=settings.api.host, port=settings.api.port, log_level="warning", lifespan="off", access_log=False
+            app,
+            host=settings.api.host,
+            port=settings.api.port,
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(), name="uvicorn")

@@ -1,21 +1,23 @@
 """Periodic work beside the engine: recount touched state hours, deliver work orders."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
-import httpx
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from cbm import state_rollup
-from precursor.settings import WorkOrderSettings
+from precursor.settings import Settings
 from telemetry import database
 from telemetry.editions import detect_async
-from telemetry.errors import TransientError
-from workorder_bridge.outbox import Connector, deliver_due
-from workorder_bridge.webhook import FileConnector, WebhookConnector
+from telemetry.errors import ConfigurationError, TransientError
+from workorder_bridge.connector import Connector
+from workorder_bridge.file import FileConnector
+from workorder_bridge.outbox import deliver_due
+from workorder_bridge.webhook import WebhookConnector
 
 __all__ = ["Scheduler", "connectors"]
 
@@ -25,21 +27,26 @@ _STATES_EVERY_S = 5
 _OUTBOX_EVERY_S = 2
 
 
-def connectors(settings: WorkOrderSettings) -> list[Connector]:
-    """Where work orders are told, as the settings say."""
-    chosen: list[Connector] = []
-    if settings.webhook_url is not None:
-        secret = settings.webhook_secret
-        chosen.append(
-            WebhookConnector(
-                url=settings.webhook_url,
-                secret=None if secret is None else secret.get_secret_value(),
-                client=httpx.AsyncClient(timeout=10),
-            )
-        )
-    if settings.file is not None:
-        chosen.append(FileConnector(settings.file))
-    return chosen
+@contextlib.asynccontextmanager
+async def connectors(settings: Settings) -> AsyncIterator[list[Connector]]:
+    """Where work orders are told, as the settings say; with nothing set and everything embedded, a file."""
+    told = settings.work_orders
+    file = told.file
+    if file is None and told.webhook_url is None and settings.database.dsn is None:
+        file = settings.data_dir / "work-orders.jsonl"
+    async with contextlib.AsyncExitStack() as stack:
+        chosen: list[Connector] = []
+        if told.webhook_url is not None:
+            if told.webhook_secret is None:
+                raise ConfigurationError(
+                    "work_orders.webhook_url is set without work_orders.webhook_secret: receivers could not tell"
+                    " our events from anybody's; set PRECURSOR_WORK_ORDERS__WEBHOOK_SECRET"
+                )
+            webhook = WebhookConnector(told.webhook_url, secret=told.webhook_secret.get_secret_value())
+            chosen.append(await stack.enter_async_context(webhook))
+        if file is not None:
+            chosen.append(FileConnector(file))
+        yield chosen
 
 
 class Scheduler:
@@ -53,7 +60,12 @@ class Scheduler:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
         scheduler = AsyncIOScheduler(timezone=UTC)
-        options = {"trigger": "interval", "coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
+        options = {
+            "trigger": "interval",
+            "coalesce": True,
+            "max_instances": 1,
+            "next_run_time": datetime.now(UTC),
+        }
         scheduler.add_job(self._guarded, args=["state_rollup", self._count_states], seconds=_STATES_EVERY_S, **options)
         if self._told:
             scheduler.add_job(self._guarded, args=["outbox", self._deliver], seconds=_OUTBOX_EVERY_S, **options)

@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from telemetry.errors import ConfigurationError
 
@@ -22,7 +27,8 @@ class DatabaseSettings(_Section):
     """The database."""
 
     dsn: str | None = Field(
-        default=None, description="PostgreSQL address, `postgresql://user:password@host/name`; unset: the embedded one"
+        default=None,
+        description="PostgreSQL address, `postgresql://user:password@host/name`; unset: the embedded one",
     )
 
 
@@ -61,10 +67,14 @@ class EvaluationSettings(_Section):
     """Rules and detectors."""
 
     lateness_s: float = Field(
-        default=0.0, ge=0, description="how long evaluation waits for readings that arrive out of order, s of event time"
+        default=0.0,
+        ge=0,
+        description="how long evaluation waits for readings that arrive out of order, s of event time",
     )
     silence_s: float = Field(
-        default=5.0, gt=0, description="a sensor silent for this long no longer holds up a delay that has run out, s"
+        default=5.0,
+        gt=0,
+        description="a sensor silent for this long no longer holds up a delay that has run out, s",
     )
 
 
@@ -100,7 +110,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        default=Path("precursor-data"), description="folder of the embedded database and broker, kept between runs"
+        default=Path("precursor-data"),
+        description="folder of the embedded database and broker, kept between runs",
     )
     database: DatabaseSettings = DatabaseSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 import numpy as np
 
+from cbm import state_rollup
 from cbm.decision import decide
 from cbm.job_plan import JobPlan
 from ingest.decoded import Decoded, Rejection, RejectReason
@@ -74,7 +75,7 @@ class BatchTransaction:
             written = await self._store.write(connection, decoded.batch)
             new = decoded.batch.take(written.stored)
             if self._states.size:
-                await self._store.touch_state_hours(connection, new.take(np.isin(new.sensor_id, self._states)))
+                await state_rollup.touch(connection, new.take(np.isin(new.sensor_id, self._states)))
 
             watched = self._evaluation.select(new)
             folded = Folded(derived=ReadingBatch.empty(), changes=())
@@ -197,7 +198,12 @@ def _account(decoded: Decoded, written: Written) -> list[LedgerLine]:
     ):
         counts = np.bincount(decoded.source[mask], minlength=len(decoded.sources))
         lines += [
-            LedgerLine(source=decoded.sources[position], outcome=outcome, reason=reason, readings=int(counts[position]))
+            LedgerLine(
+                source=decoded.sources[position],
+                outcome=outcome,
+                reason=reason,
+                readings=int(counts[position]),
+            )
             for position in np.flatnonzero(counts).tolist()
         ]
     return lines

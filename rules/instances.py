@@ -69,6 +69,20 @@ class Columns:
         """The state at these positions: a view if `index` is a slice, else a copy."""
         return Columns(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
+    def forgetful(self) -> "Columns":
+        """The same state without leftovers of no meaning, so that equal states have equal snapshots."""
+        waiting = self.since != NEVER
+        told = self.active | waiting
+        return Columns(
+            active=self.active,
+            since=self.since,
+            held=np.where(waiting, self.held, 0.0),
+            peak=np.where(told, self.peak, 0.0),
+            peak_at=np.where(told, self.peak_at, NEVER),
+            began=np.where(self.active, self.began, NEVER),
+            settled=self.settled,
+        )
+
     def put(self, index: Index, columns: "Columns") -> None:
         """Write back what `take` copied."""
         for field in fields(self):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,11 @@ class ThresholdEvaluator:
         self._sign = np.array([1.0 if side is Side.HIGH else -1.0 for _, side in sides])
         self._limits = _limits_of(sides)
         sensor_of = np.array([rule.sensor_id for rule, _ in sides], np.int32)
+        self._keys: dict[str, npt.NDArray[Any]] = {
+            "rule_id": np.array([rule.id for rule, _ in sides], np.int64),
+            "sensor_id": sensor_of,
+            "high": np.array([side is Side.HIGH for _, side in sides], np.bool_),
+        }
         self._sensor_ids, self._first, self._count = np.unique(
             sensor_of, return_index=True, return_counts=True
         )
@@ -154,14 +160,11 @@ class ThresholdEvaluator:
         moved = (
             self._columns.active | (self._columns.since != NEVER) | (self._columns.settled != NEVER)
         ).nonzero()[0]
-        columns = self._columns.take(moved)
-        keys = [self._sides[position] for position in moved.tolist()]
+        columns = self._columns.take(moved).forgetful()
         return pack(
             _LABEL,
             {
-                "rule_id": np.array([rule.id for rule, _ in keys], np.int64),
-                "sensor_id": np.array([rule.sensor_id for rule, _ in keys], np.int64),
-                "high": np.array([side is Side.HIGH for _, side in keys], np.bool_),
+                **{name: key[moved] for name, key in self._keys.items()},
                 "active": columns.active,
                 "since": columns.since,
                 "held": columns.held,
@@ -183,7 +186,7 @@ class ThresholdEvaluator:
             StateError: the bytes are damaged or of another kind.
         """
         arrays = unpack(_LABEL, body)
-        keys = zip(*(arrays.pop(name).tolist() for name in ("rule_id", "sensor_id", "high")), strict=True)
+        keys = zip(*(arrays.pop(name).tolist() for name in self._keys), strict=True)
         stored = {key: row for row, key in enumerate(keys)}
         found = [
             (position, stored[key])

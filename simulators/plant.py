@@ -71,7 +71,7 @@ def _sensors() -> Iterator[SimulatedSensor]:
         points += ["flow"] if nameplate.flow_m3_h is not None else []
         points += ["pressure"] if nameplate.pressure_bar is not None else []
         points += ["current"] if nameplate.current_a is not None else []
-        for point in [*points, "state"]:
+        for point in ["state", *points]:
             yield SimulatedSensor(
                 name=f"{asset}.{point}",
                 asset=asset,
@@ -217,13 +217,14 @@ class SimulatedPlant:
                 own_wear = wear if asset == self.fault_asset else None
                 state = self._state(asset, own_wear, at_s)
                 values = machine.step(at, state, 0.0 if own_wear is None else own_wear.progress(at_s))
+                # A controller tells the change before the values that follow from it.
+                if state is not last_state.get(asset) or at_s - last_report_s[asset] >= _STATE_EVERY_S:
+                    readings.append(Reading(sensor=f"{asset}.state", value=state.name.lower()))
+                    last_state[asset], last_report_s[asset] = state, at_s
                 readings += [
                     Reading(sensor=f"{asset}.{point}", value=round(value, _DECIMALS))
                     for point, value in values.items()
                 ]
-                if state is not last_state.get(asset) or at_s - last_report_s[asset] >= _STATE_EVERY_S:
-                    readings.append(Reading(sensor=f"{asset}.state", value=state.name.lower()))
-                    last_state[asset], last_report_s[asset] = state, at_s
             yield Tick(at=at, readings=tuple(readings))
 
     def _state(self, asset: str, wear: BearingWear | None, at_s: float) -> AssetState:

@@ -56,10 +56,17 @@ class ReadingBatch:
     """int16, a `telemetry.quality.Quality`"""
 
     def __post_init__(self) -> None:
-        for name, dtype in (("time", np.int64), ("sensor_id", np.int32), ("value", np.float64), ("quality", np.int16)):
+        for name, dtype in (
+            ("time", np.int64),
+            ("sensor_id", np.int32),
+            ("value", np.float64),
+            ("quality", np.int16),
+        ):
             column = getattr(self, name)
             if column.dtype != dtype or column.shape != (self.time.size,):
-                raise ValueError(f"column {name} is {column.dtype}{column.shape}, expected {np.dtype(dtype)}[{self.time.size}]")
+                raise ValueError(
+                    f"column {name} is {column.dtype}{column.shape}, expected {np.dtype(dtype)}[{self.time.size}]"
+                )
             column.flags.writeable = False
 
     def __len__(self) -> int:

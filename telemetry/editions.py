@@ -13,7 +13,15 @@ import psycopg
 
 from telemetry.batch import Time, to_datetime
 
-__all__ = ["Edition", "PlainPostgres", "TimescaleApache", "TimescaleCommunity", "detect", "detect_async", "offer_timescaledb"]
+__all__ = [
+    "Edition",
+    "PlainPostgres",
+    "TimescaleApache",
+    "TimescaleCommunity",
+    "detect",
+    "detect_async",
+    "offer_timescaledb",
+]
 
 _WEEK_US = 7 * 24 * 3600 * 1_000_000
 # 1970-01-01 was a Thursday; weeks begin on Mondays.
@@ -125,7 +133,10 @@ class TimescaleApache:
 
     @staticmethod
     def _create_hypertables(connection: psycopg.Connection[Any]) -> None:
-        for table, ddl, chunk in (("reading", _READING, "7 days"), ("asset_state_1h", _ASSET_STATE_1H, "90 days")):
+        for table, ddl, chunk in (
+            ("reading", _READING, "7 days"),
+            ("asset_state_1h", _ASSET_STATE_1H, "90 days"),
+        ):
             connection.execute(ddl.encode())
             connection.execute(
                 "SELECT create_hypertable(%s, 'time', chunk_time_interval => %s::interval,"

@@ -7,7 +7,7 @@ import asyncpg
 
 from telemetry.sql import load_queries
 
-__all__ = ["LedgerLine", "RejectedRow", "add_rejected", "add_to_ledger", "read_ledger"]
+__all__ = ["LedgerLine", "RejectedRow", "add_rejected", "add_to_ledger", "read_ledger", "read_totals"]
 
 _SQL = load_queries("telemetry", "store.sql")
 
@@ -82,6 +82,11 @@ async def add_to_ledger(connection: asyncpg.Connection, lines: Sequence[LedgerLi
 async def read_ledger(connection: asyncpg.Connection) -> list[Mapping[str, object]]:
     """The ledger, a row a source."""
     return [dict(row) for row in await connection.fetch(_SQL["read_ledger"])]
+
+
+async def read_totals(connection: asyncpg.Connection) -> dict[str, int]:
+    """received, stored, duplicate and rejected readings of all sources; what we compute ourselves left out."""
+    return dict(await connection.fetchrow(_SQL["read_totals"]))
 
 
 def _text(value: str) -> str:

@@ -51,9 +51,7 @@ class EventOrder:
 
     def __init__(self, lateness_s: float = 0.0, *, max_buffered: int = 4096) -> None:
         if not 0 <= lateness_s <= _MAX_LATENESS_S:
-            raise ConfigurationError(
-                f"lateness is {lateness_s} s; set it between 0 and {_MAX_LATENESS_S:.0f} s"
-            )
+            raise ConfigurationError(f"lateness is {lateness_s} s; set it between 0 and {_MAX_LATENESS_S:.0f} s")
         if max_buffered < 1:
             raise ConfigurationError(f"max_buffered is {max_buffered}; set it to 1 or more")
         self._lateness = round(lateness_s * 1e6)
@@ -160,9 +158,7 @@ class EventOrder:
         counts = np.bincount(index, minlength=self._sensor_ids.size)
         if self._lateness == 0:
             return np.zeros(counts.size, np.bool_)
-        held = np.bincount(
-            np.searchsorted(self._sensor_ids, self._buffer.sensor_id), minlength=self._sensor_ids.size
-        )
+        held = np.bincount(np.searchsorted(self._sensor_ids, self._buffer.sensor_id), minlength=self._sensor_ids.size)
         crowded: npt.NDArray[np.bool_] = (counts > 0) & (counts + held > self._max_buffered)
         return crowded
 

@@ -27,9 +27,7 @@ async def load_plant(connection: asyncpg.Connection) -> Plant:
         assets=tuple(Asset(**row) for row in await connection.fetch(_SQL["plant_assets"])),
         sensors=tuple(_sensor(row) for row in await connection.fetch(_SQL["plant_sensors"])),
         gateways=tuple(Gateway(**row) for row in await connection.fetch(_SQL["plant_gateways"])),
-        subscriptions=tuple(
-            row["topic_filter"] for row in await connection.fetch(_SQL["plant_subscriptions"])
-        ),
+        subscriptions=tuple(row["topic_filter"] for row in await connection.fetch(_SQL["plant_subscriptions"])),
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import sqlalchemy
@@ -101,8 +101,7 @@ def inspect(dsn: str) -> SchemaState:
     assert newest is not None
     with _engine(dsn).connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
-        driver = connection.connection.dbapi_connection
-        assert isinstance(driver, psycopg.Connection)
+        driver = cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)
         edition = detect(driver)
         row = driver.execute(
             "SELECT current_setting('server_version'),"
@@ -110,5 +109,9 @@ def inspect(dsn: str) -> SchemaState:
         ).fetchone()
         assert row is not None
         return SchemaState(
-            server=row[0], edition=edition.name, edition_version=row[1] or "", revision=revision, newest=newest
+            server=row[0],
+            edition=edition.name,
+            edition_version=row[1] or "",
+            revision=revision,
+            newest=newest,
         )

@@ -1,6 +1,7 @@
 """Named arrays to bytes and back: how evaluation state is kept in the database. No pickle."""
 
 import io
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def unpack(label: str, body: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(io.BytesIO(body), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, KeyError, EOFError) as error:
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StateError(f"the stored state for {label} is damaged: {error}") from error
     found = str(arrays.pop(_LABEL, ""))
     if found != label:

@@ -8,7 +8,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from telemetry.batch import ReadingBatch, to_datetime
+from telemetry.batch import ReadingBatch
 from telemetry.editions import Edition
 from telemetry.sql import load_queries
 
@@ -35,7 +35,6 @@ _TUPLE = [
 ]
 _READING_TUPLE = np.dtype(_TUPLE)
 _STAGING_TUPLE = np.dtype([*_TUPLE, ("position_len", ">i4"), ("position", ">i4")])
-_HOUR_US = 3600 * 1_000_000
 
 
 def encode_copy(batch: ReadingBatch, *, with_position: bool = False) -> bytes:
@@ -91,41 +90,33 @@ class ReadingStore:
         """
         order = batch.order()
         ordered = batch.take(order)
-        fresh, equal = _first_of_each(ordered)
-        if not self._expect_collisions and not await self._copied(connection, ordered.take(fresh)):
-            self._expect_collisions = True
-        if self._expect_collisions:
-            fresh, equal = await self._write_around(connection, ordered, fresh, equal)
+        instants = _Instants(ordered)
+        if self._expect_collisions or not await self._copied(connection, ordered.take(instants.fresh)):
+            await self._write_around(connection, ordered, instants)
 
-        stored = np.empty_like(fresh)
-        duplicate = np.empty_like(fresh)
-        stored[order] = fresh
-        duplicate[order] = ~fresh & equal
+        stored = np.empty(len(batch), np.bool_)
+        duplicate = np.empty(len(batch), np.bool_)
+        stored[order] = instants.fresh
+        duplicate[order] = ~instants.fresh & instants.equal()
         return Written(stored=stored, duplicate=duplicate, conflicting=~stored & ~duplicate)
 
-    async def _write_around(
-        self,
-        connection: asyncpg.Connection,
-        ordered: ReadingBatch,
-        fresh: npt.NDArray[np.bool_],
-        equal: npt.NDArray[np.bool_],
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    async def _write_around(self, connection: asyncpg.Connection, ordered: ReadingBatch, instants: "_Instants") -> None:
+        """Look which instants are taken, and write the others."""
         await connection.execute(_SQL["create_staging"])
-        fresh, equal = fresh.copy(), equal.copy()
         while True:
-            positions = np.flatnonzero(fresh)
-            await _copy(connection, "reading_staging", (*_COLUMNS, "position"), encode_copy(ordered.take(fresh), with_position=True))
+            positions = np.flatnonzero(instants.fresh)
+            body = encode_copy(ordered.take(positions), with_position=True)
+            await _copy(connection, "reading_staging", (*_COLUMNS, "position"), body)
             found = await connection.fetch(_SQL["find_collisions"])
             self._expect_collisions = bool(found)
             if found:
-                there = positions[np.array([row["position"] for row in found], np.intp)]
-                fresh[there] = False
-                equal[there] = np.array([row["equal"] for row in found], np.bool_)
-                # In-batch repeats were compared with the first of their instant in the batch, which was not stored
-                # now; what counts for them is the stored row as well.
-                equal = _spread(ordered, fresh, equal, there)
-            if await self._copied(connection, ordered.take(fresh)):
-                return fresh, equal
+                instants.take(
+                    positions[np.array([row[0] for row in found], np.intp)],
+                    np.array([row[1] for row in found], np.float64),
+                    np.array([row[2] for row in found], np.int16),
+                )
+            if await self._copied(connection, ordered.take(instants.fresh)):
+                return
             # Another writer stored one of these rows between the look and the COPY: look again.
             await connection.execute("TRUNCATE reading_staging")
 
@@ -141,50 +132,34 @@ class ReadingStore:
             return False
         return True
 
-    @staticmethod
-    async def touch_state_hours(connection: asyncpg.Connection, batch: ReadingBatch) -> None:
-        """Mark the hours of these state readings, so that their seconds are counted again."""
-        if not len(batch):
-            return
-        pairs = np.unique(np.stack([batch.sensor_id.astype(np.int64), batch.time // _HOUR_US], axis=1), axis=0)
-        await connection.execute(
-            _SQL["touch_state_hours"],
-            [int(sensor) for sensor, _ in pairs],
-            [to_datetime(int(hour) * _HOUR_US) for _, hour in pairs],
-        )
 
+class _Instants:
+    """Of a sorted batch: which readings are the first of their sensor and instant, and what holds for it."""
 
-def _first_of_each(ordered: ReadingBatch) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Of a sorted batch: which readings are the first of their sensor and instant, and which equal that first one."""
-    fresh = np.ones(len(ordered), np.bool_)
-    fresh[1:] = (ordered.sensor_id[1:] != ordered.sensor_id[:-1]) | (ordered.time[1:] != ordered.time[:-1])
-    if not len(ordered):
-        return fresh, fresh.copy()
-    first = np.flatnonzero(fresh)[np.cumsum(fresh) - 1]
-    equal = (ordered.value == ordered.value[first]) & (ordered.quality == ordered.quality[first])
-    return fresh, equal
+    def __init__(self, ordered: ReadingBatch) -> None:
+        self._ordered = ordered
+        self.fresh = np.ones(len(ordered), np.bool_)
+        """the first reading of an instant that nothing is stored for"""
+        self.fresh[1:] = (ordered.sensor_id[1:] != ordered.sensor_id[:-1]) | (ordered.time[1:] != ordered.time[:-1])
+        firsts = np.flatnonzero(self.fresh)
+        self._first = firsts[np.cumsum(self.fresh) - 1]
+        # What holds for an instant, at the position of its first reading.
+        self._value = ordered.value.copy()
+        self._quality = ordered.quality.copy()
 
+    def take(
+        self, firsts: npt.NDArray[np.intp], value: npt.NDArray[np.float64], quality: npt.NDArray[np.int16]
+    ) -> None:
+        """These instants are taken: the table holds this for them."""
+        self.fresh[firsts] = False
+        self._value[firsts] = value
+        self._quality[firsts] = quality
 
-def _spread(
-    ordered: ReadingBatch,
-    fresh: npt.NDArray[np.bool_],
-    equal: npt.NDArray[np.bool_],
-    there: npt.NDArray[np.intp],
-) -> npt.NDArray[np.bool_]:
-    """Judge repeats inside the batch by the row in the table where their first one collided with it.
-
-    A repeat equal to its first one shares its verdict. A repeat that differs from a first one which itself differs
-    from the table is called conflicting without another look: it is kept as such, nothing is lost.
-    """
-    starts = np.ones(len(ordered), np.bool_)
-    starts[1:] = (ordered.sensor_id[1:] != ordered.sensor_id[:-1]) | (ordered.time[1:] != ordered.time[:-1])
-    first = np.flatnonzero(starts)[np.cumsum(starts) - 1]
-    collided = np.zeros(len(ordered), np.bool_)
-    collided[there] = True
-    repeats = ~starts & ~fresh & collided[first]
-    result = equal.copy()
-    result[repeats] = equal[repeats] & equal[first[repeats]]
-    return result
+    def equal(self) -> npt.NDArray[np.bool_]:
+        """Which readings say the same as what holds for their instant."""
+        same: npt.NDArray[np.bool_] = self._ordered.value == self._value[self._first]
+        same &= self._ordered.quality == self._quality[self._first]
+        return same
 
 
 async def _copy(connection: asyncpg.Connection, table: str, columns: Sequence[str], body: bytes) -> None:

@@ -9,7 +9,7 @@ CREATE TEMP TABLE IF NOT EXISTS reading_staging (
 
 -- name: find_collisions
 -- LIMIT keeps the planner from turning this into a scan of whole partitions: one index probe a staged row.
-SELECT s.position, r.value = s.value AND r.quality = s.quality AS equal
+SELECT s.position, r.value, r.quality
 FROM reading_staging s
 CROSS JOIN LATERAL (
     SELECT value, quality FROM reading WHERE sensor_id = s.sensor_id AND time = s.time LIMIT 1
@@ -31,11 +31,10 @@ FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::byt
 ORDER BY digest
 ON CONFLICT (digest) DO UPDATE SET readings = r.readings + excluded.readings, last_at = now()
 
--- name: touch_state_hours
-INSERT INTO asset_state_touched (sensor_id, hour)
-SELECT sensor_id, hour FROM unnest($1::int[], $2::timestamptz[]) AS t (sensor_id, hour)
-ORDER BY sensor_id, hour
-ON CONFLICT DO NOTHING
-
 -- name: read_ledger
 SELECT source, received, stored, duplicate, rejected, rejected_by_reason, balanced FROM ledger ORDER BY source
+
+-- name: read_totals
+SELECT coalesce(sum(received), 0)::bigint AS received, coalesce(sum(stored), 0)::bigint AS stored,
+       coalesce(sum(duplicate), 0)::bigint AS duplicate, coalesce(sum(rejected), 0)::bigint AS rejected
+FROM ledger WHERE source <> 'derived'

@@ -28,7 +28,7 @@ def _number(title: str, query: str, thresholds: ThresholdsConfig) -> Panel:
 
 def alarms_active() -> Panel:
     """How many alarms stand now."""
-    return _number("Active alarms", "alarms_active_count", steps(GOOD, (1, WATCH))).span(5)
+    return _number("Alarms now", "alarms_active_count", steps(GOOD, (1, WATCH))).span(5)
 
 
 def work_orders_open() -> Panel:

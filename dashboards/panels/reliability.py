@@ -58,8 +58,10 @@ def reliability_table() -> table.Panel:
         table.Panel()
         .title("Reliability per asset")
         .description(
-            "Over the whole UTC days that touch the time range. Availability = running / (running + failed):"
-            " a stopped asset was not required (EN 15341). MTBF = running time / failures and"
+            "Over the whole UTC days that touch the time range, as far as the rollup has come: a state counts"
+            " once the next reading ends it; `precursor kpi` also counts the open one."
+            " Availability = running / (running + failed): a stopped asset was not required (EN 15341)."
+            " MTBF = running time / failures and"
             " MTTR = down time / failures; empty without a failure."
         )
         .datasource(datasource())

@@ -10,7 +10,7 @@ from dashboards.units import GRAFANA_UNITS, series_pattern
 __all__ = ["MAX_POINTS", "readings", "scores"]
 
 MAX_POINTS = 1000
-"""per series: `$__interval` is the range divided by this, whatever the width of the screen"""
+"""per series, about: `$__interval` is the range divided by this and rounded, on any screen"""
 
 
 def _trend(title: str) -> Panel:

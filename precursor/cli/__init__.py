@@ -11,7 +11,10 @@ from telemetry.errors import ConfigurationError, PrecursorError
 __all__ = ["main"]
 
 _COMMANDS = {
-    "demo": ("precursor.cli.demo", "Simulated plant, broker, database and engine; ends by itself with a work order."),
+    "demo": (
+        "precursor.cli.demo",
+        "Simulated plant, broker, database and engine; ends by itself with a work order.",
+    ),
     "up": ("precursor.cli.run", "Run ingest, scheduler and API in one process."),
     "ingest": ("precursor.cli.run", "Run the part between broker and database alone."),
     "scheduler": ("precursor.cli.run", "Run the periodic jobs alone: KPI rollup, work-order delivery."),

@@ -42,7 +42,9 @@ def test_a_year_of_a_hundred_machines_gives_the_published_mtbf(failures: int, mt
 
 def test_time_not_required_counts_neither_up_nor_down() -> None:
     without = Reliability.of(hours(running=90, failed=10), {AssetState.FAILED: 2})
-    with_stops = Reliability.of(hours(running=90, failed=10, stopped=1000), {AssetState.FAILED: 2, AssetState.STOPPED: 7})
+    with_stops = Reliability.of(
+        hours(running=90, failed=10, stopped=1000), {AssetState.FAILED: 2, AssetState.STOPPED: 7}
+    )
     assert with_stops.availability == without.availability == 0.9
     assert with_stops.mtbf_h == without.mtbf_h == 45
     assert with_stops.mttr_h == without.mttr_h == 5
@@ -51,7 +53,9 @@ def test_time_not_required_counts_neither_up_nor_down() -> None:
 
 def test_nothing_known_is_none_and_never_zero_or_one() -> None:
     nothing = Reliability.of({}, {}, window_s=HOUR_S)
-    assert (nothing.availability, nothing.mtbf_h, nothing.mtbf_lower_h, nothing.mtbf_upper_h, nothing.mttr_h) == (None,) * 5
+    assert (nothing.availability, nothing.mtbf_h, nothing.mtbf_lower_h, nothing.mtbf_upper_h, nothing.mttr_h) == (
+        None,
+    ) * 5
     assert nothing.unknown_s == HOUR_S
 
 

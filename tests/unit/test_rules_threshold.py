@@ -1,4 +1,4 @@
-"""The threshold evaluator: its semantics case by case, and its equality with a reading-by-reading reference."""
+"""The threshold evaluator: its semantics case by case, and equality with a reading-by-reading reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -393,8 +393,9 @@ streams = st.lists(
     lag=st.integers(0, 20),
     data=st.data(),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_cut_with_restarts_equals_the_reference(
+    *,
     sensors: int,
     kinds: list[tuple[tuple[float | None, float | None], float, float, float]],
     stream: list[tuple[int, int, int]],

@@ -13,12 +13,12 @@ PLANT = SimulatedPlant(start=START, duration_s=600)
 def test_p101_sends_each_sensor_alone_on_its_topic() -> None:
     messages = [m for m in plant_messages(PLANT.ticks()) if m.at == START and m.topic != GATEWAY_TOPIC]
     assert [m.topic for m in messages] == [
-        f"northfield/P-101/{point}" for point in ("vib_de", "vib_nde", "temp_de", "flow", "pressure", "state")
+        f"northfield/P-101/{point}" for point in ("state", "vib_de", "vib_nde", "temp_de", "flow", "pressure")
     ]
     bodies = [json.loads(m.payload) for m in messages]
     assert all(body.keys() == {"ts", "value"} and body["ts"] == "2026-11-21T06:30:00Z" for body in bodies)
-    assert all(isinstance(body["value"], float) for body in bodies[:-1])
-    assert bodies[-1]["value"] == "running"
+    assert all(isinstance(body["value"], float) for body in bodies[1:])
+    assert bodies[0]["value"] == "running"
     assert all(m.readings == 1 for m in messages)
 
 

@@ -5,7 +5,7 @@ Revises: -
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import op
@@ -22,9 +22,7 @@ _HERE = Path(__file__).parent
 
 def _driver() -> psycopg.Connection[Any]:
     # SQL files hold many statements and percent signs: both only pass the driver's plain `execute`.
-    connection = op.get_bind().connection.dbapi_connection
-    assert isinstance(connection, psycopg.Connection)
-    return connection
+    return cast("psycopg.Connection[Any]", op.get_bind().connection.dbapi_connection)
 
 
 def upgrade() -> None:

@@ -1,0 +1,75 @@
+"""The kinds of detectors there are, and how to make one for many sensors with parameters of their own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from models import ewma, half_space_trees
+from models.contract import Detector
+from models.parameter import Parameter, check, columns
+from telemetry.errors import ConfigurationError
+
+__all__ = ["DETECTORS", "DetectorKind", "build", "validate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorKind:
+    """One kind of detector."""
+
+    make: Callable[..., Detector]
+    """called with the sensor ids and one column per parameter"""
+    parameters: Mapping[str, Parameter]
+    title: str
+
+
+DETECTORS: Mapping[str, DetectorKind] = MappingProxyType(
+    {
+        "ewma": DetectorKind(
+            make=ewma.EwmaDetector,
+            parameters=ewma.PARAMETERS,
+            title="robust EWMA control chart: score in sigmas, for any number of sensors",
+        ),
+        "half_space_trees": DetectorKind(
+            make=half_space_trees.HalfSpaceTreesDetector,
+            parameters=half_space_trees.PARAMETERS,
+            title="half-space trees (river): score from 0 to 1, for a few sensors",
+        ),
+    }
+)
+
+
+def validate(kind: str, parameters: Mapping[str, float]) -> None:
+    """Check what a plant file asks for.
+
+    Raises:
+        ConfigurationError: unknown kind or parameter, or a value out of range; it names what would do.
+    """
+    if kind not in DETECTORS:
+        raise ConfigurationError(f"there is no detector {kind!r}; there are {', '.join(sorted(DETECTORS))}")
+    check(kind, DETECTORS[kind].parameters, parameters)
+
+
+def build(kind: str, sensors: Sequence[tuple[int, Mapping[str, float]]]) -> Detector:
+    """A detector of this kind for these sensors.
+
+    Args:
+        kind: a key of `DETECTORS`.
+        sensors: (sensor id, its parameters where they are not the defaults), in any order, each sensor once.
+
+    Raises:
+        ConfigurationError: as `validate`, or a sensor is given twice.
+    """
+    validate(kind, {})
+    for sensor_id, parameters in sensors:
+        try:
+            validate(kind, parameters)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"sensor {sensor_id}: {error}") from error
+    ordered = sorted(sensors, key=lambda pair: pair[0])
+    ids = np.array([sensor_id for sensor_id, _ in ordered], np.int32)
+    if np.unique(ids).size != ids.size:
+        raise ConfigurationError(f"a sensor is given twice to detector {kind}; one detector a sensor")
+    chosen = DETECTORS[kind]
+    return chosen.make(ids, **columns(chosen.parameters, [parameters for _, parameters in ordered]))

@@ -1,0 +1,5 @@
+"""`python -m precursor`."""
+
+from precursor.cli import main
+
+main()

@@ -1,0 +1,243 @@
+"""`precursor simulate | replay`: readings through MQTT, as a gateway would send them."""
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from precursor import parts
+from precursor.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from simulators.gateway import Message
+    from simulators.publisher import Progress as SendProgress
+    from simulators.publisher import Published
+
+__all__ = ["replay", "simulate"]
+
+
+@click.command()
+@click.option("--duration", default=3600.0, show_default=True, help="Event time to simulate, s.")
+@click.option("--interval", default=10.0, show_default=True, help="Event time between readings, s.")
+@click.option("--speed", default=1.0, show_default=True, help="Event seconds a second; 0: as fast as possible.")
+@click.option("--seed", default=7, show_default=True, help="Same seed, same readings.")
+@click.option("--fault-asset", default="P-101", show_default=True, help="The asset that fails; 'none': all healthy.")
+@click.option("--onset", default=0.45, show_default=True, help="Fault begins: below 1 a part of the duration, else s.")
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S"]),
+    help="Event time of the first reading, UTC [default: so that the last one is now; at speed 1: now].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def simulate(
+    duration: float,
+    interval: float,
+    speed: float,
+    seed: int,
+    fault_asset: str,
+    onset: float,
+    start: datetime | None,
+    as_json: bool,
+) -> None:
+    """Send a simulated plant through MQTT: examples/plant.yaml, two pumps and a fan, one bearing going bad.
+
+    Needs a broker: that of a running `precursor up`, or the one settings name.
+    """
+    from simulators.gateway import plant_messages
+    from simulators.plant import SimulatedPlant
+
+    settings = read_settings()
+    # Event time must not run ahead of the wall clock: readings from the future are turned away at the door.
+    span = timedelta(seconds=duration if speed != 1 else 0)
+    begin = datetime.now(UTC) - span if start is None else start.replace(tzinfo=UTC)
+    plant = SimulatedPlant(
+        start=begin,
+        duration_s=duration,
+        interval_s=interval,
+        seed=seed,
+        fault_asset=None if fault_asset == "none" else fault_asset,
+        onset=onset,
+    )
+    outcome = _publish(settings, plant_messages(plant.ticks()), speed=speed or None, rate=None, total=plant.tick_count)
+    result = {
+        "messages_published": outcome.messages,
+        "readings_published": outcome.readings,
+        "wall_s": round(outcome.wall_s, 3),
+        "faults": [
+            {
+                "asset": fault.asset,
+                "failure_mode": fault.failure_mode,
+                "onset_at": fault.onset_at.isoformat(),
+                "functional_failure_at": fault.functional_failure_at.isoformat(),
+            }
+            for fault in plant.faults
+        ],
+    }
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"{outcome.readings} readings in {outcome.messages} messages, {outcome.wall_s:.1f} s")
+    for fault in plant.faults:
+        click.echo(
+            f"injected: {fault.failure_mode} on {fault.asset} from {fault.onset_at:%Y-%m-%d %H:%M:%S} UTC,"
+            f" functional failure {fault.functional_failure_at:%Y-%m-%d %H:%M:%S} UTC"
+        )
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--topic-map",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML: which column goes to which topic, and which one is the time (see examples/replay-*.yaml).",
+)
+@click.option("--speed", default=0.0, help="Event seconds a second  [default: 0, as fast as possible].")
+@click.option("--rate", default=0.0, help="Messages a second at most  [default: no limit].")
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S"]),
+    help="Event time of the first row, UTC, if not as recorded.",
+)
+@click.option("--gateway-topic", help="Send arrays with sensor names on this topic, instead of single readings.")
+@click.option("--batch", default=100, show_default=True, help="Readings in such an array.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    help="Wait until the engine has taken all of it, and say what became of it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def replay(
+    file: Path,
+    topic_map: Path,
+    speed: float,
+    rate: float,
+    start: datetime | None,
+    gateway_topic: str | None,
+    batch: int,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Send a recorded CSV FILE through MQTT, a reading for each row and mapped column; a missing value is none.
+
+    Needs a broker: that of a running `precursor up`, or the one settings name.
+    """
+    from simulators.replay import Recording
+    from simulators.topic_map import load_topic_map
+
+    settings = read_settings()
+    recording = Recording(
+        path=file,
+        topic_map=load_topic_map(topic_map),
+        start=None if start is None else start.replace(tzinfo=UTC),
+    )
+    summary = recording.summary()
+    with parts.database(settings) as dsn:
+        before = asyncio.run(_ledger(dsn)) if wait else {}
+        messages = recording.messages(gateway_topic=gateway_topic, batch=batch)
+        outcome = _publish(settings, messages, speed=speed or None, rate=rate or None, total=None)
+        taken = asyncio.run(_taken(dsn, before, outcome.readings)) if wait else {}
+    result: dict[str, object] = {
+        "rows": summary.rows,
+        "missing": summary.missing,
+        "messages_published": outcome.messages,
+        "readings_published": outcome.readings,
+        "wall_s": round(outcome.wall_s, 3),
+        **{f"readings_{name}": count for name, count in taken.items()},
+    }
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(
+        f"{summary.rows} rows, {outcome.readings} readings ({summary.missing} missing values) in"
+        f" {outcome.messages} messages, {outcome.wall_s:.1f} s"
+    )
+    if taken:
+        click.echo(
+            f"the engine stored {taken['stored']}, duplicates {taken['duplicate']}, rejected {taken['rejected']}"
+        )
+
+
+def _publish(
+    settings: Settings,
+    messages: "Iterable[Message]",
+    *,
+    speed: float | None,
+    rate: float | None,
+    total: int | None,
+) -> "Published":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from simulators.publisher import publish
+
+    target = parts.reachable_broker(settings)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} readings"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("publishing", total=None)
+
+        def show(progress: "SendProgress") -> None:
+            bar.update(task, completed=progress.readings)
+
+        return publish(
+            messages,
+            host=target.host,
+            port=target.port,
+            username=target.username,
+            password=target.password,
+            tls=target.ca_file is not None,
+            speed=speed,
+            rate=rate,
+            progress=show,
+            stop=threading.Event(),
+        )
+
+
+async def _ledger(dsn: str) -> dict[str, int]:
+    from telemetry import database
+    from telemetry.ledger import read_totals
+
+    connection = await database.connect(dsn)
+    try:
+        with database.translated():
+            return await read_totals(connection)
+    finally:
+        await connection.close()
+
+
+async def _taken(dsn: str, before: dict[str, int], expected: int) -> dict[str, int]:
+    """What became of the readings since `before`, once as many were received or nothing more comes for a while."""
+    last, idle = -1, 0
+    while True:
+        now = await _ledger(dsn)
+        taken = {name: now[name] - before[name] for name in now}
+        received = taken["received"]
+        idle = idle + 1 if received == last else 0
+        if received >= expected or idle > _PATIENCE:
+            if received < expected:
+                click.echo(
+                    f"only {received} of {expected} readings reached the database; does an engine run"
+                    " (`precursor up`), and does its plant file listen on these topics?",
+                    err=True,
+                )
+            return taken
+        last = received
+        await asyncio.sleep(0.2)
+
+
+_PATIENCE = 50
+"""looks at the ledger, 0.2 s apart, without anything new before giving up"""

@@ -1,0 +1,196 @@
+"""Sites, areas, assets and sensors: from what a person wrote to definitions, with the checks of their meaning."""
+
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+
+from models import registry
+from precursor.plantfile.definition import (
+    AreaDefinition,
+    AssetDefinition,
+    GatewayDefinition,
+    SensorDefinition,
+    SiteDefinition,
+)
+from precursor.plantfile.entries import AssetEntry, DetectorEntry, SensorEntry, SiteEntry
+from precursor.plantfile.notes import Notes
+from precursor.plantfile.problems import Path
+from precursor.plantfile.structure import NOBODY
+from precursor.plantfile.topics import covers, filter_fault, topic_fault
+from precursor.plantfile.units import UnitFault, check_unit, conversion
+from telemetry.errors import ConfigurationError
+from telemetry.plant import AssetState, DetectorSpec, SensorKind
+
+__all__ = ["Assembly"]
+
+_CODES = MappingProxyType({state.name.lower(): float(state) for state in AssetState})
+
+
+class Assembly:
+    """What the sites of a file amount to."""
+
+    def __init__(self, notes: Notes) -> None:
+        self.sites: list[SiteDefinition] = []
+        self.areas: list[AreaDefinition] = []
+        self.gateways: list[GatewayDefinition] = []
+        self.assets: list[AssetDefinition] = []
+        self.sensors: list[SensorDefinition] = []
+        self._notes = notes
+        self._site_names: dict[str, Path] = {}
+        self._gateway_names: dict[str, Path] = {}
+        self._asset_names: dict[str, Path] = {}
+        self._topics: dict[str, Path] = {}
+
+    def add_site(self, site: SiteEntry, path: Path) -> None:
+        """Take over a site with everything in it."""
+        self._notes.once(self._site_names, site.name, (*path, "name"), "site name")
+        filters = [f"{site.name}/#"] if site.subscribe is None else site.subscribe
+        faults = [(place, filter_fault(text)) for place, text in enumerate(filters)]
+        for place, fault in faults:
+            if fault and self._notes.sound(path):
+                self._notes.add(
+                    (*path, "subscribe", place), f"{filters[place]!r} {fault}; expected a filter such as works/#"
+                )
+        # A broken filter hears nothing; every topic under it would be reported as well.
+        heard = filters if self._notes.sound(path) and not any(fault for _, fault in faults) else ["#"]
+        self.sites.append(SiteDefinition(name=site.name, title=site.title, subscribe=tuple(filters)))
+        for place, gateway in enumerate(site.gateways):
+            at = (*path, "gateways", place)
+            self._notes.once(self._gateway_names, gateway.name, (*at, "name"), "gateway name")
+            if gateway.topic != NOBODY:
+                self._check_topic(gateway.topic, (*at, "topic"), heard)
+            self.gateways.append(GatewayDefinition(name=gateway.name, site=site.name, topic=gateway.topic))
+        area_names: dict[str, Path] = {}
+        for place, area in enumerate(site.areas):
+            at = (*path, "areas", place)
+            self._notes.once(area_names, area.name, (*at, "name"), "area name")
+            self.areas.append(AreaDefinition(site=site.name, name=area.name, title=area.title))
+            for asset, parent, asset_path in _tree(area.assets, (*at, "assets"), None):
+                self._add_asset(asset, parent, site, area.name, asset_path, heard)
+
+    def _add_asset(
+        self, asset: AssetEntry, parent: str | None, site: SiteEntry, area: str, path: Path, heard: Sequence[str]
+    ) -> None:
+        self._notes.once(self._asset_names, asset.name, (*path, "name"), "asset name")
+        self.assets.append(
+            AssetDefinition(
+                name=asset.name,
+                title=asset.title,
+                site=site.name,
+                area=area,
+                parent=parent,
+                asset_class=asset.asset_class,
+                criticality=asset.criticality,
+            )
+        )
+        points: dict[str, Path] = {}
+        for place, sensor in enumerate(asset.sensors):
+            at = (*path, "sensors", place)
+            self._notes.once(points, sensor.name, (*at, "name"), "sensor name")
+            self._add_sensor(sensor, f"{asset.name}.{sensor.name}", asset.name, bool(site.gateways), at, heard)
+
+    def _add_sensor(
+        self, sensor: SensorEntry, name: str, asset: str, has_gateway: bool, path: Path, heard: Sequence[str]
+    ) -> None:
+        factor, offset = 1.0, 0.0
+        if self._notes.sound(path):
+            self._check_belonging(sensor, path)
+            if sensor.topic is not None:
+                self._check_topic(sensor.topic, (*path, "topic"), heard)
+            elif not has_gateway:
+                self._notes.add(path, "nothing sends it: expected a topic here, or a gateway in the site that sends it")
+            if sensor.kind == "measured":
+                factor, offset = self._conversion(sensor, path)
+            if sensor.detector is not None:
+                self._check_detector(sensor.detector, path)
+        is_state = sensor.kind == "state"
+        spec = None
+        if sensor.detector is not None and not is_state:
+            parameters = sensor.detector.__pydantic_extra__
+            spec = DetectorSpec(kind=sensor.detector.kind, parameters=dict(parameters))
+        self.sensors.append(
+            SensorDefinition(
+                name=name,
+                title=sensor.title,
+                asset=asset,
+                kind=SensorKind(sensor.kind),
+                quantity=sensor.quantity,
+                unit="" if is_state else sensor.unit or "",
+                topic=sensor.topic,
+                factor=factor,
+                offset=offset,
+                codes=self._codes(sensor) if is_state else {},
+                detector=spec,
+            )
+        )
+        if spec is not None:
+            self.sensors.append(
+                SensorDefinition(
+                    name=f"{name}.score",
+                    title=f"{sensor.title or name}, anomaly score",
+                    asset=asset,
+                    kind=SensorKind.DERIVED,
+                    quantity="anomaly score",
+                    unit="",
+                    source=name,
+                )
+            )
+
+    def _check_belonging(self, sensor: SensorEntry, path: Path) -> None:
+        if sensor.kind == "state":
+            for key in ("unit", "sent_in", "detector"):
+                if getattr(sensor, key):
+                    self._notes.add((*path, key), f"a state sensor has no {key}; leave it out")
+            if sensor.states is not None and not sensor.states:
+                self._notes.add((*path, "states"), "an empty mapping; expected e.g. {running: running, off: stopped}")
+        elif sensor.states is not None:
+            self._notes.add((*path, "states"), "only a state sensor has states; expected kind: state beside it")
+
+    def _conversion(self, sensor: SensorEntry, path: Path) -> tuple[float, float]:
+        if sensor.unit is None:
+            self._notes.add(
+                (*path, "unit"), 'missing; expected e.g. mm/s, degC, bar, or "" for a number without a unit'
+            )
+            return 1.0, 0.0
+        for key, text in (("unit", sensor.unit), ("sent_in", sensor.sent_in)):
+            if text is not None:
+                try:
+                    check_unit(text, sensor.quantity)
+                except UnitFault as fault:
+                    self._notes.add((*path, key), str(fault))
+                    return 1.0, 0.0
+        if sensor.sent_in is None:
+            return 1.0, 0.0
+        try:
+            return conversion(sensor.sent_in, sensor.unit)
+        except UnitFault as fault:
+            self._notes.add((*path, "sent_in"), str(fault))
+            return 1.0, 0.0
+
+    def _check_topic(self, topic: str, path: Path, heard: Sequence[str]) -> None:
+        fault = topic_fault(topic)
+        if fault:
+            self._notes.add(path, f"{topic[:80]!r} {fault}; expected a topic such as works/P-101/vib_de")
+        elif self._notes.once(self._topics, topic, path, "topic") and not any(covers(text, topic) for text in heard):
+            listened = ", ".join(heard)
+            self._notes.add(path, f"{topic!r} would never be heard: the site subscribes to {listened}; add a filter")
+
+    def _check_detector(self, detector: DetectorEntry, path: Path) -> None:
+        if detector.kind == NOBODY:
+            return
+        try:
+            registry.validate(detector.kind, detector.__pydantic_extra__)
+        except ConfigurationError as error:
+            self._notes.add((*path, "detector"), str(error))
+
+    def _codes(self, sensor: SensorEntry) -> dict[str, float]:
+        states = sensor.states or {state: state for state in _CODES}
+        return {text: _CODES[state] for text, state in states.items()}
+
+
+def _tree(
+    assets: Sequence[AssetEntry], path: Path, parent: str | None
+) -> Iterator[tuple[AssetEntry, str | None, Path]]:
+    for place, asset in enumerate(assets):
+        at = (*path, place)
+        yield asset, parent, at
+        yield from _tree(asset.assets, (*at, "assets"), asset.name)

@@ -1,0 +1,118 @@
+"""The plant as its file says it: checked, with full names, in stored units, not yet in any database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rules.definition import Priority
+from telemetry.plant import DetectorSpec, SensorKind
+
+__all__ = [
+    "AreaDefinition", "AssetDefinition", "GatewayDefinition", "JobPlanDefinition", "PlantDefinition",
+    "RuleDefinition", "SensorDefinition", "SiteDefinition",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteDefinition:
+    """A place with its own broker topics."""
+
+    name: str
+    title: str
+    subscribe: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AreaDefinition:
+    """A part of a site."""
+
+    site: str
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayDefinition:
+    """A device that sends the readings of many sensors on one topic."""
+
+    name: str
+    site: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetDefinition:
+    """A machine, or a part of one."""
+
+    name: str
+    title: str
+    site: str
+    area: str
+    parent: str | None
+    asset_class: str
+    criticality: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorDefinition:
+    """A measuring point, or a series computed from one."""
+
+    name: str
+    """full: `asset.point`, `asset.point.score`"""
+    title: str
+    asset: str
+    kind: SensorKind
+    quantity: str
+    unit: str
+    """of the stored values, as the file writes it"""
+    topic: str | None = None
+    factor: float = 1.0
+    offset: float = 0.0
+    """stored = sent * factor + offset"""
+    codes: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None
+    """derived sensors: the full name of the sensor they are computed from"""
+    detector: DetectorSpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleDefinition:
+    """One rule on one sensor, in the unit of the sensor."""
+
+    name: str
+    title: str
+    sensor: str
+    high: float | None
+    low: float | None
+    deadband: float
+    on_delay_s: float
+    off_delay_s: float
+    priority: Priority
+    failure_mode: str | None
+    job_plan: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlanDefinition:
+    """The prepared answer to a failure mode."""
+
+    name: str
+    title: str
+    tasks: tuple[str, ...]
+    parts: tuple[tuple[str, float], ...]
+    """name and quantity"""
+    skills: tuple[str, ...]
+    labour_hours: float
+    due_within_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantDefinition:
+    """Everything a plant file says. Parents stand before their children, sources before what is computed of them."""
+
+    sites: tuple[SiteDefinition, ...] = ()
+    areas: tuple[AreaDefinition, ...] = ()
+    gateways: tuple[GatewayDefinition, ...] = ()
+    assets: tuple[AssetDefinition, ...] = ()
+    sensors: tuple[SensorDefinition, ...] = ()
+    job_plans: tuple[JobPlanDefinition, ...] = ()
+    rules: tuple[RuleDefinition, ...] = ()

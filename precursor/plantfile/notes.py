@@ -1,0 +1,38 @@
+"""Where the checks of meaning put down what they find."""
+
+from precursor.plantfile.document import Document
+from precursor.plantfile.problems import Path, Problem, written
+from precursor.plantfile.structure import NOBODY, Structure
+
+__all__ = ["Notes"]
+
+
+class Notes:
+    """Problems found so far, and which entries are beyond further questions."""
+
+    def __init__(self, document: Document, structure: Structure) -> None:
+        self._document = document
+        self._faulty = structure.faulty
+        self.unsure = structure.unsure
+        self.problems: list[Problem] = list(structure.problems)
+
+    def sound(self, path: Path) -> bool:
+        """Whether the entry at this path has no structural fault of its own."""
+        return path not in self._faulty
+
+    def add(self, path: Path, message: str) -> None:
+        """Put down a problem with the value at a path; one that had a fault before is left alone."""
+        if path and not isinstance(path[-1], int) and path in self._faulty:
+            return
+        self.problems.append(Problem(line=self._document.line(path), where=written(path), message=message))
+
+    def once(self, seen: dict[str, Path], text: str, path: Path, what: str) -> bool:
+        """Whether this text is new among those seen; a second one is put down as a problem."""
+        if text == NOBODY:
+            return True
+        if text not in seen:
+            seen[text] = path
+            return True
+        first = seen[text]
+        self.add(path, f"{what} {text!r} is taken: line {self._document.line(first)} has it; choose another")
+        return False

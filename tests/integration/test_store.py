@@ -1,0 +1,185 @@
+"""Readings into the table, on a real database."""
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telemetry import schema
+from telemetry.batch import ReadingBatch
+from telemetry.editions import detect_async
+from telemetry.ledger import LedgerLine, RejectedRow, add_rejected, add_to_ledger, read_ledger
+from telemetry.store import ReadingStore, Written
+
+T0 = 1_700_000_000_000_000
+WEEK = 7 * 24 * 3600 * 1_000_000
+
+
+async def write(connection: asyncpg.Connection, store: ReadingStore, batch: ReadingBatch) -> Written:
+    await store.make_room(connection, batch)
+    async with connection.transaction():
+        return await store.write(connection, batch)
+
+
+async def stored(connection: asyncpg.Connection) -> set[tuple[int, int, float, int]]:
+    rows = await connection.fetch(
+        "SELECT (extract(epoch FROM time) * 1000000)::bigint AS t, sensor_id, value, quality FROM reading"
+    )
+    return {(row["t"], row["sensor_id"], row["value"], row["quality"]) for row in rows}
+
+
+@pytest.fixture
+async def store(connection: asyncpg.Connection) -> ReadingStore:
+    return ReadingStore(await detect_async(connection))
+
+
+async def test_every_column_arrives_as_it_was_sent(connection: asyncpg.Connection, store: ReadingStore) -> None:
+    rows = [(T0 + 1, 1, -0.0, 0), (T0 + 2, 2, 1e-310, 1), (T0 + 3, 2**31 - 1, 1.7976931348623157e308, 3)]
+    written = await write(connection, store, ReadingBatch.of(*zip(*rows, strict=True)))
+    assert written.stored.all()
+    assert await stored(connection) == set(rows)
+
+
+async def test_equal_duplicates_are_told_from_conflicting_values(
+    connection: asyncpg.Connection, store: ReadingStore
+) -> None:
+    await write(connection, store, ReadingBatch.of([T0, T0 + 1], [1, 1], [1.0, 2.0]))
+    again = await write(connection, store, ReadingBatch.of([T0 + 2, T0, T0 + 1], [1, 1, 1], [3.0, 1.0, 9.0]))
+    assert again.stored.tolist() == [True, False, False]
+    assert again.duplicate.tolist() == [False, True, False]
+    assert again.conflicting.tolist() == [False, False, True]
+    assert await stored(connection) == {(T0, 1, 1.0, 0), (T0 + 1, 1, 2.0, 0), (T0 + 2, 1, 3.0, 0)}
+
+
+async def test_readings_of_any_weeks_find_a_partition_out_of_order_and_at_its_edges(
+    connection: asyncpg.Connection, store: ReadingStore
+) -> None:
+    monday = 4 * 24 * 3600 * 1_000_000 + 2800 * WEEK
+    times = [monday + 3 * WEEK, monday - 1, monday, monday + WEEK - 1, monday - 40 * WEEK]
+    assert (await write(connection, store, ReadingBatch.of(times, [1] * 5, [0.0] * 5))).stored.all()
+    assert await connection.fetchval("SELECT count(*) FROM reading") == 5
+
+
+async def test_an_empty_batch_writes_nothing(connection: asyncpg.Connection, store: ReadingStore) -> None:
+    written = await write(connection, store, ReadingBatch.empty())
+    assert written.stored.size == 0
+
+
+async def test_two_writers_of_the_same_readings_store_them_once(dsn: str) -> None:
+    first, second = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    try:
+        batch = ReadingBatch.of(np.arange(T0, T0 + 1000), np.ones(1000), np.zeros(1000))
+        stores = [ReadingStore(await detect_async(each)) for each in (first, second)]
+        # Neither expects a collision, so that both take the fast way.
+        for each, store in zip((first, second), stores, strict=True):
+            await write(each, store, ReadingBatch.of([T0 - 5 - id(store) % 1000], [7], [0.0]))
+        results = await asyncio.gather(write(first, stores[0], batch), write(second, stores[1], batch))
+        assert sorted(int(result.stored.sum()) for result in results) == [0, 1000]
+        assert sorted(int(result.duplicate.sum()) for result in results) == [0, 1000]
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def test_a_connection_lost_in_mid_copy_leaves_no_partial_batch(dsn: str, connection: asyncpg.Connection) -> None:
+    victim = await asyncpg.connect(dsn)
+    store = ReadingStore(await detect_async(victim))
+    batch = ReadingBatch.of(np.arange(T0, T0 + 5000), np.ones(5000), np.zeros(5000))
+    await store.make_room(victim, batch)
+
+    async def lose_it_between_two_copies() -> None:
+        async with victim.transaction():
+            await store.write(victim, batch)
+            await connection.execute("SELECT pg_terminate_backend($1)", victim.get_server_pid())
+            await store.write(victim, ReadingBatch.of([T0 - 1], [1], [0.0]))
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await lose_it_between_two_copies()
+    assert await connection.fetchval("SELECT count(*) FROM reading") == 0
+
+
+ROW = st.tuples(st.integers(0, 6), st.integers(1, 3), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0, 2]))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.lists(ROW, max_size=12), max_size=5))
+async def test_whatever_arrives_the_first_reading_of_an_instant_stays_and_every_reading_has_one_outcome(
+    connection: asyncpg.Connection, batches: list[list[tuple[int, int, float, int]]]
+) -> None:
+    await connection.execute("TRUNCATE reading")
+    store = ReadingStore(await detect_async(connection))
+    expected: dict[tuple[int, int], tuple[float, int]] = {}
+    for rows in batches:
+        batch = ReadingBatch.of(*(zip(*((T0 + r[0], *r[1:]) for r in rows), strict=True) if rows else ([], [], [])))
+        written = await write(connection, store, batch)
+        assert (written.stored.astype(int) + written.duplicate + written.conflicting == 1).all()
+        for position, (offset, sensor, value, quality) in enumerate(rows):
+            known = expected.setdefault((T0 + offset, sensor), (value, quality))
+            if written.stored[position] or written.duplicate[position]:
+                assert known == (value, quality)
+            else:
+                assert known != (value, quality)
+    assert await stored(connection) == {(t, s, v, q) for (t, s), (v, q) in expected.items()}
+
+
+async def test_the_ledger_adds_up_only_when_it_does(connection: asyncpg.Connection) -> None:
+    await add_to_ledger(
+        connection,
+        [
+            LedgerLine(source="gw", outcome="received", readings=5),
+            LedgerLine(source="gw", outcome="stored", readings=3),
+            LedgerLine(source="gw", outcome="rejected", reason="wrong_type", readings=1),
+        ],
+    )
+    [row] = await read_ledger(connection)
+    assert not row["balanced"]
+    await add_to_ledger(connection, [LedgerLine(source="gw", outcome="duplicate", readings=1)])
+    [row] = await read_ledger(connection)
+    assert row["balanced"]
+    assert (row["received"], row["stored"], row["duplicate"], row["rejected"]) == (5, 3, 1, 1)
+
+
+async def test_equal_rejections_count_up_in_one_row_and_no_text_can_break_the_statement(
+    connection: asyncpg.Connection,
+) -> None:
+    row = RejectedRow(
+        digest=b"x" * 32,
+        source="gw\0",
+        topic="a/\udcff\0",
+        reason="wrong_type",
+        detail="",
+        payload=b"\0\xff",
+        payload_bytes=2,
+    )
+    await add_rejected(connection, [row, row])
+    await add_rejected(connection, [row])
+    rows = await connection.fetch("SELECT readings, payload FROM rejected")
+    assert [(r["readings"], r["payload"]) for r in rows] == [(3, b"\0\xff")]
+
+
+def test_migrations_up_down_up_leave_the_same_schema(new_database: Callable[[], str]) -> None:
+    import psycopg
+
+    query = """
+        SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+        WHERE table_schema = 'public' ORDER BY 1, 2"""
+    constraints = """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2"""
+    indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+    dsn = new_database()
+
+    def look() -> list[list[tuple[object, ...]]]:
+        with psycopg.connect(dsn) as connection:
+            return [connection.execute(q).fetchall() for q in (query, constraints, indexes)]
+
+    before = look()
+    schema.downgrade(dsn)
+    assert [row for row in look()[0] if row[0] != "alembic_version"] == []
+    schema.migrate(dsn)
+    assert look() == before
+    assert schema.inspect(dsn).current
