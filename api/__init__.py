@@ -1,0 +1,1 @@
+"""The HTTP interface: what the engine knows, for people and programs."""

@@ -1,7 +1,7 @@
 """A database connection for one request."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import asyncpg
 from fastapi import Depends, Request
@@ -10,7 +10,7 @@ from telemetry.errors import DatabaseUnavailableError
 
 __all__ = ["Connection", "PoolSource", "open_connection"]
 
-PoolSource = asyncpg.Pool | Callable[[], asyncpg.Pool]
+PoolSource: TypeAlias = asyncpg.Pool | Callable[[], asyncpg.Pool]
 """a pool, or what gives it once it is there: an app can be made before its database"""
 
 _ACQUIRE_WITHIN_S = 5.0
@@ -55,4 +55,4 @@ async def open_connection(request: Request) -> AsyncIterator[asyncpg.Connection]
         await pool.release(connection)
 
 
-Connection = Annotated[asyncpg.Connection, Depends(open_connection)]
+Connection: TypeAlias = Annotated[asyncpg.Connection, Depends(open_connection)]

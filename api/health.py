@@ -45,7 +45,7 @@ async def live() -> Alive:
 
 @router.get("/ready", summary="Can it do its work?", response_model=Ready, responses={503: {"model": Problem}})
 async def ready(request: Request) -> Ready | JSONResponse:
-    """503 while the database does not answer, its schema is not the one this program needs, or the engine is not well."""
+    """503 while the database is silent, its schema is not the one needed, or the engine is not well."""
     checks = {"database": False, "schema": False}
     try:
         # Not a dependency: a database that is down is this answer's content, not its failure.

@@ -115,7 +115,13 @@ async def post_status(connection: Connection, id: Number, step: StatusRequest) -
     """Move a work order to another status; the answer is the order after the step."""
     async with connection.transaction():
         await change_status(
-            connection, id, step.status, step.actor, step.note, datetime.now(UTC), assignee=step.assignee
+            connection,
+            id,
+            step.status,
+            actor=step.actor,
+            at=datetime.now(UTC),
+            note=step.note,
+            assignee=step.assignee,
         )
         return await _detail(connection, id)
 

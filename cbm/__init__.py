@@ -1,0 +1,1 @@
+"""Decisions: what an alarm asks for, and how reliable an asset is."""

@@ -88,7 +88,8 @@ class Reliability:
         Raises:
             ValueError: negative or non-finite seconds or entries, or a confidence outside (0, 1).
 
-        >>> year = Reliability.of({AssetState.RUNNING: 8700 * 3600, AssetState.FAILED: 60 * 3600}, {AssetState.FAILED: 3})
+        >>> seconds = {AssetState.RUNNING: 8700 * 3600, AssetState.FAILED: 60 * 3600}
+        >>> year = Reliability.of(seconds, {AssetState.FAILED: 3})
         >>> year.mtbf_h, year.mttr_h, round(year.availability, 4)
         (2900.0, 20.0, 0.9932)
         """

@@ -1,0 +1,1 @@
+"""Grafana boards as code, and the pictures that go with a work order."""

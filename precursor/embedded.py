@@ -1,7 +1,7 @@
 """Database and broker for a laptop: PostgreSQL from a wheel, Mosquitto from PATH or amqtt; both in one folder.
 
-Several programs may use them at the same time (`precursor up` in one terminal, `precursor kpi` in another): each holds a
-shared lock on the part, and whoever leaves last stops it. A killed program's lock is gone with it.
+Several programs may use them at the same time (`precursor up` in one terminal, `precursor kpi` in another): each
+holds a shared lock on the part, and whoever leaves last stops it. A killed program's lock is gone with it.
 """
 
 import contextlib

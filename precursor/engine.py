@@ -96,7 +96,7 @@ class Engine:
         self._source = source
         self._options = options or EngineOptions()
         self._on_commit = on_commit
-        self._source_started = False
+        self._source_started = asyncio.Event()
 
     def status(self) -> dict[str, bool]:
         """Whether database and broker are reached, for the readiness check."""
@@ -104,9 +104,11 @@ class Engine:
 
     async def listening(self, timeout_s: float) -> bool:
         """Wait until the broker has granted the subscriptions; whether it did in that time (s)."""
-        async with asyncio.timeout(timeout_s):
-            while not self._source_started:
-                await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._source_started.wait()
+        except TimeoutError:
+            return False
         return await self._source.ready(timeout_s)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -150,7 +152,7 @@ class Engine:
                     if session is not None:
                         await session.close()
         finally:
-            if self._source_started:
+            if self._source_started.is_set():
                 await self._source.stop()
 
     def _database(self, *, up: bool, error: Exception | None = None) -> None:
@@ -162,9 +164,9 @@ class Engine:
         self.totals.database_up = up
 
     async def _listen(self, plant: Plant) -> None:
-        if not self._source_started:
+        if not self._source_started.is_set():
             await self._source.start(plant.subscriptions)
-            self._source_started = True
+            self._source_started.set()
         else:
             await self._source.resubscribe(plant.subscriptions)
 

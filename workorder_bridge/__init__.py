@@ -1,0 +1,1 @@
+"""Work orders: their life, and how other systems hear of them."""

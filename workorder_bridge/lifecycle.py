@@ -99,7 +99,7 @@ async def change_status(
     note: str = "",
     assignee: str | None = None,
 ) -> StatusChange:
-    """Take one step in an order's life, inside the caller's transaction: status, event, outbox row.
+    """Take one step in an order's life, in one transaction: status, event and outbox row.
 
     `assignee` is for assigning; other steps keep whoever has the order.
 
@@ -111,34 +111,33 @@ async def change_status(
     """
     if at.tzinfo is None:
         raise ValueError(f"{at!r} has no time zone; the engine knows aware datetimes only")
-    row = await connection.fetchrow(_SQL["lock_order"], work_order_id)
-    if row is None:
-        raise UnknownWorkOrderError(work_order_id)
-    from_status = WorkOrderStatus(row["status"])
-    check(from_status, to_status, note=note, assignee=assignee)
-    allowed = tuple(status for status in TRANSITIONS[from_status] if status is not to_status)
-    if from_status not in OPEN and to_status in OPEN and row["other_open"] is not None:
-        reason = f"order {row['other_open']} is open for the same asset and failure mode"
-        raise TransitionError(from_status, to_status, allowed, reason)
-    holder = assignee if to_status is _S.ASSIGNED else row["assignee"]
-    closed_at = at if to_status in (_S.CLOSED, _S.CANCELLED) else None
-    try:
-        # A savepoint: an engine may open another order of this kind between our look and our write, and the
-        # caller's transaction must survive that.
-        async with connection.transaction():
+    # A savepoint where the caller has a transaction already, so that a refusal leaves that one usable.
+    async with connection.transaction():
+        row = await connection.fetchrow(_SQL["lock_order"], work_order_id)
+        if row is None:
+            raise UnknownWorkOrderError(work_order_id)
+        from_status = WorkOrderStatus(row["status"])
+        check(from_status, to_status, note=note, assignee=assignee)
+        allowed = tuple(status for status in TRANSITIONS[from_status] if status is not to_status)
+        if from_status not in OPEN and to_status in OPEN and row["other_open"] is not None:
+            reason = f"order {row['other_open']} is open for the same asset and failure mode"
+            raise TransitionError(from_status, to_status, allowed, reason)
+        holder = assignee if to_status is _S.ASSIGNED else row["assignee"]
+        closed_at = at if to_status in (_S.CLOSED, _S.CANCELLED) else None
+        try:
             await connection.execute(_SQL["set_status"], work_order_id, to_status.value, holder, closed_at)
-    except asyncpg.UniqueViolationError as error:
-        reason = "another order was just opened for the same asset and failure mode"
-        raise TransitionError(from_status, to_status, allowed, reason) from error
-    change = {
-        "from_status": from_status.value,
-        "to_status": to_status.value,
-        "at": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "actor": actor,
-        "note": note,
-    }
-    await connection.execute(_SQL["add_event"], work_order_id, from_status.value, to_status.value, at, actor, note)
-    await connection.execute(_SQL["add_outbox"], [work_order_id], f"work_order.{to_status}", json.dumps(change))
+        except asyncpg.UniqueViolationError as error:  # by an engine, between our look and our write
+            reason = "another order was just opened for the same asset and failure mode"
+            raise TransitionError(from_status, to_status, allowed, reason) from error
+        change = {
+            "from_status": from_status.value,
+            "to_status": to_status.value,
+            "at": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "actor": actor,
+            "note": note,
+        }
+        await connection.execute(_SQL["add_event"], work_order_id, from_status.value, to_status.value, at, actor, note)
+        await connection.execute(_SQL["add_outbox"], [work_order_id], f"work_order.{to_status}", json.dumps(change))
     return StatusChange(
         work_order_id=work_order_id,
         from_status=from_status,

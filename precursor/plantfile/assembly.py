@@ -16,7 +16,7 @@ from precursor.plantfile.notes import Notes
 from precursor.plantfile.problems import Path
 from precursor.plantfile.structure import NOBODY
 from precursor.plantfile.topics import covers, filter_fault, topic_fault
-from precursor.plantfile.units import UnitFault, check_unit, conversion
+from precursor.plantfile.units import UnitError, check_unit, conversion
 from telemetry.errors import ConfigurationError
 from telemetry.plant import AssetState, DetectorSpec, SensorKind
 
@@ -155,14 +155,14 @@ class Assembly:
             if text is not None:
                 try:
                     check_unit(text, sensor.quantity)
-                except UnitFault as fault:
+                except UnitError as fault:
                     self._notes.add((*path, key), str(fault))
                     return 1.0, 0.0
         if sensor.sent_in is None:
             return 1.0, 0.0
         try:
             return conversion(sensor.sent_in, sensor.unit)
-        except UnitFault as fault:
+        except UnitError as fault:
             self._notes.add((*path, "sent_in"), str(fault))
             return 1.0, 0.0
 
@@ -183,8 +183,9 @@ class Assembly:
             self._notes.add((*path, "detector"), str(error))
 
     def _codes(self, sensor: SensorEntry) -> dict[str, float]:
-        states = sensor.states or {state: state for state in _CODES}
-        return {text: _CODES[state] for text, state in states.items()}
+        if not sensor.states:
+            return dict(_CODES)
+        return {text: _CODES[state] for text, state in sensor.states.items()}
 
 
 def _tree(

