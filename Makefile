@@ -20,7 +20,7 @@ setup-dev: .venv/.dev ## the same, with what tests and checks need
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.run: .venv/bin/uv requirements.lock pyproject.toml
-	VIRTUAL_ENV=.venv $(UV) pip install --compile-bytecode --require-hashes -r requirements.lock
+	VIRTUAL_ENV=.venv $(UV) pip install --require-hashes -r requirements.lock
 	VIRTUAL_ENV=.venv $(UV) pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 

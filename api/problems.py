@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from telemetry.errors import TransientError
+from telemetry.errors import PrecursorError, TransientError
 from workorder_bridge.errors import MissingDetailError, TransitionError, UnknownWorkOrderError
 
 __all__ = ["MEDIA_TYPE", "InvalidParameterError", "NotFoundError", "Problem", "register", "respond"]
@@ -42,11 +42,11 @@ class Problem(BaseModel):
     checks: dict[str, bool] | None = Field(default=None, description="503 of /health/ready: what is ready, what is not")
 
 
-class NotFoundError(Exception):
+class NotFoundError(PrecursorError):
     """There is no such thing; the message names it."""
 
 
-class InvalidParameterError(Exception):
+class InvalidParameterError(PrecursorError):
     """A parameter is well-formed and still makes no sense."""
 
     def __init__(self, location: str, detail: str) -> None:

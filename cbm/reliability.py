@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from telemetry.plant import AssetState
 
 __all__ = ["AssetKpi", "Reliability", "mtbf_interval_h"]
 
 _SECONDS_AN_HOUR = 3600.0
+
+
+def _chi2(probability: float, degrees: int) -> float:
+    """Quantile of the chi² distribution; by the gamma function, because `scipy.stats` takes a second to import."""
+    return 2 * float(gammaincinv(degrees / 2, probability))
 
 
 def mtbf_interval_h(operating_h: float, failures: int, *, confidence: float = 0.9) -> tuple[float, float | None]:
@@ -37,8 +42,8 @@ def mtbf_interval_h(operating_h: float, failures: int, *, confidence: float = 0.
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, expected a number between 0 and 1")
     tail = (1 - confidence) / 2
-    lower = 2 * operating_h / float(chi2.ppf(1 - tail, 2 * failures + 2))
-    upper = 2 * operating_h / float(chi2.ppf(tail, 2 * failures)) if failures else None
+    lower = 2 * operating_h / _chi2(1 - tail, 2 * failures + 2)
+    upper = 2 * operating_h / _chi2(tail, 2 * failures) if failures else None
     return lower, upper
 
 

@@ -40,7 +40,7 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     What is no longer in the file is retired; its readings stay. A running engine takes the new plant over within a
     second. See docs/plant-file.md and examples/plant.yaml.
     """
-    from precursor.plantfile import apply as apply_file
+    from precursor.apply import apply as apply_file
     from telemetry import schema
 
     with parts.database(read_settings()) as dsn:

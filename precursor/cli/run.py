@@ -30,7 +30,7 @@ def up(plant: str | None) -> None:
     """
     from pathlib import Path
 
-    from precursor.plantfile import apply
+    from precursor.apply import apply
     from precursor.runtime import run
 
     settings = _prepare()

@@ -91,17 +91,20 @@ class Assembly:
     def _add_sensor(
         self, sensor: SensorEntry, name: str, asset: str, has_gateway: bool, path: Path, heard: Sequence[str]
     ) -> None:
-        factor, offset = 1.0, 0.0
-        if self._notes.sound(path):
+        # What is missing because of a fault is not missed a second time; what can be read is still checked.
+        sound = self._notes.sound(path)
+        if sound:
             self._check_belonging(sensor, path)
-            if sensor.topic is not None:
-                self._check_topic(sensor.topic, (*path, "topic"), heard)
-            elif not has_gateway:
-                self._notes.add(path, "nothing sends it: expected a topic here, or a gateway in the site that sends it")
-            if sensor.kind == "measured":
-                factor, offset = self._conversion(sensor, path)
-            if sensor.detector is not None:
-                self._check_detector(sensor.detector, path)
+        if sensor.topic is not None:
+            self._check_topic(sensor.topic, (*path, "topic"), heard)
+        elif sound and not has_gateway:
+            message = "nothing sends it: expected a topic here, or a gateway in the site that sends it"
+            self._notes.add(path, message)
+        factor, offset = 1.0, 0.0
+        if sensor.kind == "measured" and (sound or sensor.unit is not None):
+            factor, offset = self._conversion(sensor, path)
+        if sensor.detector is not None:
+            self._check_detector(sensor.detector, path)
         is_state = sensor.kind == "state"
         spec = None
         if sensor.detector is not None and not is_state:

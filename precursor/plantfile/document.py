@@ -102,6 +102,8 @@ class Document:
         text: str = node.value
         if not node.tag.startswith("tag:yaml.org,2002:"):
             self._problem(_line(node), path, f"tag {node.tag} means nothing here; leave it out")
+        if "\0" in text:
+            self._problem(_line(node), path, "the character NUL can't be stored; leave it out")
         return text if node.style else _resolved(text)
 
     def _problem(self, line: int, path: Path, message: str) -> None:

@@ -13,7 +13,8 @@ class Notes:
     def __init__(self, document: Document, structure: Structure) -> None:
         self._document = document
         self._faulty = structure.faulty
-        self.unsure = structure.unsure
+        self.unsure = set(structure.unsure)
+        """top keys under which names may be missing because of another problem"""
         self.problems: list[Problem] = list(structure.problems)
 
     def sound(self, path: Path) -> bool:
@@ -34,5 +35,7 @@ class Notes:
             seen[text] = path
             return True
         first = seen[text]
+        if path[-1] == "name":
+            self.unsure.add(str(path[0]))
         self.add(path, f"{what} {text!r} is taken: line {self._document.line(first)} has it; choose another")
         return False

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import paho.mqtt.client as mqtt
 
-from precursor.plantfile import apply
+from precursor.apply import apply
 
 TOPIC = "northfield/P-101/vib_de"
 GATEWAY = "northfield/gw-1/readings"

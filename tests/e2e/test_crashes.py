@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import asyncpg
 import pytest
 
 from precursor.embedded import embedded_database
-from precursor.plantfile import apply
+from precursor.apply import apply
 from simulators.gateway import Message
 from simulators.publisher import Published, publish
 from simulators.replay import Recording
@@ -147,12 +148,16 @@ def test_two_hundred_kills_during_a_replay_lose_nothing(
 
 @pytest.mark.timeout(180)
 def test_a_database_away_for_thirty_seconds_is_waited_for_and_said_once_and_nothing_is_lost(
-    mosquitto: Any, new_engine: NewEngine, recorded_data: Path, examples: Path, tmp_path: Path
+    mosquitto: Any, new_engine: NewEngine, recorded_data: Path, examples: Path, request: pytest.FixtureRequest
 ) -> None:
     replay = recording(recorded_data, examples)
     expected = replay.summary().readings
     publishing = Publishing(replay.messages(), mosquitto.port, rate=expected / 35)
-    with embedded_database(tmp_path / "data") as dsn:
+    # Not below pytest's own folder: that is closed to the user PostgreSQL runs as where we are root.
+    data = tempfile.TemporaryDirectory(prefix="precursor-outage-")
+    request.addfinalizer(data.cleanup)
+    folder = Path(data.name)
+    with embedded_database(folder) as dsn:
         schema.migrate(dsn)
         apply(dsn, examples / "replay-plant.yaml")
         engine = new_engine(dsn, mosquitto.port, "waits")
@@ -164,7 +169,7 @@ def test_a_database_away_for_thirty_seconds_is_waited_for_and_said_once_and_noth
     assert engine.process is not None
     assert engine.process.poll() is None, "the engine gave up"
     assert len(engine.events("database_unavailable")) == 1
-    with embedded_database(tmp_path / "data") as dsn:
+    with embedded_database(folder) as dsn:
         publishing.join()
         wait_for(dsn, expected)
         engine.stop()

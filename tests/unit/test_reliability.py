@@ -1,6 +1,8 @@
 """Reliability figures from seconds and entries per state."""
 
+import csv
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +41,16 @@ def test_a_year_of_a_hundred_machines_gives_the_published_mtbf(failures: int, mt
     assert year.mtbf_lower_h is not None
     assert year.mtbf_upper_h is not None
     assert year.mtbf_lower_h < year.mtbf_h < year.mtbf_upper_h
+
+
+def test_recorded_failures_of_a_hundred_machines_give_the_published_mtbf(recorded_data: Path) -> None:
+    with (recorded_data / "azure_pdm_events" / "PdM_failures.csv").open(newline="", encoding="utf-8") as file:
+        failures = list(csv.DictReader(file))
+    events = {(row["datetime"], row["machineID"]) for row in failures}
+    by_failure = Reliability.of(hours(running=8761 * 100), {AssetState.FAILED: len(failures)})
+    by_event = Reliability.of(hours(running=8761 * 100), {AssetState.FAILED: len(events)})
+    assert by_failure.mtbf_h == pytest.approx(1151.2, abs=0.05)
+    assert by_event.mtbf_h == pytest.approx(1218.5, abs=0.05)
 
 
 def test_time_not_required_counts_neither_up_nor_down() -> None:

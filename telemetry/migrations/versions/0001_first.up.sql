@@ -238,6 +238,8 @@ CREATE TABLE outbox (
     last_error text
 );
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE delivered_at IS NULL;
+-- An event waits for the earlier ones of its order.
+CREATE INDEX outbox_order ON outbox (work_order_id, id) WHERE delivered_at IS NULL;
 
 -- Reliability --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,200 @@
+"""`EndToEnd`: messages wait in the engine's session at a real broker, then the engine starts and takes them.
+
+The publisher and the stock loop run in a process of their own; the engine runs in this one, as in `precursor up`.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
+
+import asyncpg
+import numpy as np
+
+from ingest.mqtt import MqttOptions, MqttSource
+from precursor.bench.publisher import forget_session, publish
+from precursor.bench.report import Account
+from precursor.bench.scratch import count, empty
+from precursor.bench.stock import acknowledge
+from precursor.bench.workload import Workload
+from precursor.engine import Engine, EngineOptions
+from precursor.transaction import Committed
+from telemetry.errors import TransientError
+
+__all__ = ["Drained", "EndToEnd", "Paced"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PATIENCE_S = 300.0
+_LEFT_OUT = 5
+"""of a paced run one part in so many, at its begin: first batches make plans and partitions"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """A queue emptied by the engine."""
+
+    wall_s: float
+    """from the first message's arrival to the last acknowledgement, which follows the last COMMIT"""
+    account: Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """Messages sent at a steady rate while the engine was running."""
+
+    p50_ms: float
+    p99_ms: float
+    account: Account
+
+
+@dataclass(slots=True, kw_only=True)
+class _Commits:
+    """When how many readings were committed."""
+
+    at_s: list[float] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, committed: Committed) -> None:
+        self.at_s.append(time.monotonic())
+        self.received.append(committed.received)
+        self.total += committed.received
+
+
+class _Until(Protocol):
+    """Wait for a condition, looking every `look_s` seconds."""
+
+    async def __call__(self, condition: Callable[[], bool], *, look_s: float = 0.005) -> None: ...
+
+
+class EndToEnd:
+    """Runs of the engine against one broker and one database with the bench's plant, whose topics share a prefix."""
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        connection: asyncpg.Connection,
+        mqtt: MqttOptions,
+        options: EngineOptions,
+        prefix: str,
+        apart: Executor,
+    ) -> None:
+        """`apart` runs what must not share this process; `connection` is to the database at `dsn`."""
+        self._dsn = dsn
+        self._connection = connection
+        self._mqtt = mqtt
+        self._options = options
+        self._filter = f"{prefix}/#"
+        self._apart = apart
+
+    async def drain(self, name: str, workload: Workload, *, messages: int) -> Drained:
+        """Let the engine empty a queue. The readings stay in the table, which is emptied before.
+
+        Raises:
+            LossError: what is stored afterwards is not what was published.
+            TransientError: broker or database went away, or nothing moved for minutes.
+        """
+        await empty(self._connection)
+        readings = messages * workload.readings
+        commits = _Commits()
+        async with self._queued(workload, messages) as session, self._engine(session, commits) as (source, until):
+            await until(lambda: source.received > 0, look_s=0.001)
+            first_s = time.monotonic()
+            await until(lambda: commits.total >= readings and source.acknowledged >= messages)
+            wall_s = time.monotonic() - first_s
+        account = await count(self._connection, name=name, published=readings)
+        return Drained(wall_s=wall_s, account=account)
+
+    async def stock(self, workload: Workload, *, messages: int) -> float:
+        """Seconds from the first to the last message of an equal queue in the stock loop.
+
+        Raises:
+            TransientError: the broker went away, or did not deliver all of it.
+        """
+        async with self._queued(workload, messages) as session:
+            return await self._elsewhere(acknowledge, session, count=messages)
+
+    async def pace(self, name: str, workload: Workload, *, rate: float, duration_s: float) -> Paced:
+        """From publish to COMMIT at a steady rate (messages a second), one reading a message.
+
+        Raises:
+            LossError, TransientError: as `drain`.
+        """
+        await empty(self._connection)
+        messages = max(10, int(rate * duration_s))
+        session = self._new_session()
+        commits = _Commits()
+        try:
+            async with self._engine(session, commits) as (source, until):
+                await until(lambda: source.connected)
+                await source.ready(_PATIENCE_S)
+                published = await self._elsewhere(publish, self._mqtt, workload, first=0, count=messages, rate=rate)
+                await until(lambda: commits.total >= messages)
+        finally:
+            await self._elsewhere(forget_session, session)
+        account = await count(self._connection, name=name, published=messages)
+        # One publisher, one session, nothing delivered twice: messages are committed in the order of sending.
+        committed_s = np.repeat(commits.at_s, commits.received)
+        latency_ms = 1000 * (committed_s - published.sent_s)[messages // _LEFT_OUT :]
+        p50_ms, p99_ms = np.percentile(latency_ms, (50, 99)).tolist()
+        return Paced(p50_ms=p50_ms, p99_ms=p99_ms, account=account)
+
+    @contextlib.asynccontextmanager
+    async def _queued(self, workload: Workload, messages: int) -> AsyncIterator[MqttOptions]:
+        """A session in which so many messages wait; forgotten at the end."""
+        session = self._new_session()
+        opener = MqttSource(session)
+        try:
+            await opener.start([self._filter])
+            if not await opener.ready(_PATIENCE_S):
+                raise TransientError("the broker does not answer")
+        finally:
+            await opener.stop()
+        try:
+            await self._elsewhere(publish, self._mqtt, workload, first=0, count=messages)
+            yield session
+        finally:
+            await self._elsewhere(forget_session, session)
+
+    def _new_session(self) -> MqttOptions:
+        return replace(self._mqtt, client_id=f"{self._mqtt.client_id}-{secrets.token_hex(4)}")
+
+    @contextlib.asynccontextmanager
+    async def _engine(self, session: MqttOptions, commits: _Commits) -> AsyncIterator[tuple[MqttSource, _Until]]:
+        """An engine at work, its source, and how to wait for what it does."""
+        source = MqttSource(session)
+        stop = asyncio.Event()
+        engine = Engine(dsn=self._dsn, source=source, options=self._options, on_commit=commits.add)
+        running = asyncio.create_task(engine.run(stop), name="bench engine")
+
+        async def until(condition: Callable[[], bool], *, look_s: float = 0.005) -> None:
+            deadline_s = time.monotonic() + _PATIENCE_S
+            while not condition():
+                if running.done():
+                    running.result()
+                    raise TransientError("the engine ended by itself")
+                if time.monotonic() > deadline_s:
+                    raise TransientError(
+                        f"after {_PATIENCE_S:.0f} s {source.received} messages had arrived and"
+                        f" {commits.total} readings were committed; more were expected"
+                    )
+                await asyncio.sleep(look_s)
+
+        try:
+            yield source, until
+        finally:
+            stop.set()
+            await running
+            await source.stop()
+
+    async def _elsewhere(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._apart, partial(function, *arguments, **named))

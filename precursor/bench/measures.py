@@ -1,0 +1,96 @@
+"""What is measured: every figure of every bench by name, its unit, what its limit is, what we aim at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["MEASURES", "Measure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One figure, described."""
+
+    name: str
+    """`stage.what`; never renamed, figures of different versions are compared by it"""
+    unit: str
+    work: str
+    """what is done, in a few words"""
+    limit: str = ""
+    """the barest means beside it; empty: there is none"""
+    aim: str = ""
+    """what we want to reach on the reference machine (2 cores); empty: only to be known"""
+
+
+_RAW_COPY = "raw COPY BINARY of encoded, sorted rows into the same table, one statement a batch"
+
+_MEASURES = (
+    Measure(
+        name="store.copy",
+        unit="rows/s",
+        work="sort, encode and store new readings, one transaction a batch",
+        limit=_RAW_COPY,
+        aim="ratio >= 0.85",
+    ),
+    Measure(
+        name="store.collide",
+        unit="rows/s",
+        work="the same batches once more, all of them duplicates",
+        limit="that of store.copy",
+        aim="ratio >= 0.4",
+    ),
+    Measure(name="store.encode", unit="readings/s", work="columns to the body of COPY BINARY, nothing else"),
+    Measure(
+        name="ingest.decode_single",
+        unit="readings/s",
+        work="JSON messages of one reading to columns, checked",
+        limit="msgspec.json.decode of the same payloads to plain Python objects",
+    ),
+    Measure(
+        name="ingest.decode_array_100",
+        unit="readings/s",
+        work="JSON arrays of 100 readings to columns, checked",
+        limit="msgspec.json.decode of the same payloads to plain Python objects",
+    ),
+    Measure(
+        name="ingest.decode_columnar_100",
+        unit="readings/s",
+        work="JSON columns of 100 readings (10 sensors, 10 instants) to columns, checked",
+        limit="msgspec.json.decode of the same payloads to plain Python objects",
+    ),
+    Measure(
+        name="mqtt.single_qos1",
+        unit="messages/s",
+        work="a queue of messages of one reading, QoS 1: decode, store, ledger, acknowledge after COMMIT",
+        limit="a stock paho-mqtt loop on an equal queue that acknowledges and does nothing else",
+        aim=">= 20,000 and ratio >= 2",
+    ),
+    Measure(
+        name="mqtt.json_array_100",
+        unit="readings/s",
+        work="the same with JSON arrays of 100 readings",
+        limit=_RAW_COPY,
+        aim=">= 150,000",
+    ),
+    Measure(
+        name="mqtt.json_columnar_100",
+        unit="readings/s",
+        work="the same with JSON columns of 100 readings",
+        limit=_RAW_COPY,
+        aim=">= 150,000 and ratio >= 0.5",
+    ),
+    Measure(
+        name="mqtt.latency_p50",
+        unit="ms",
+        work="publish to committed at half the rate of mqtt.single_qos1, median",
+    ),
+    Measure(
+        name="mqtt.latency_p99",
+        unit="ms",
+        work="publish to committed at half the rate of mqtt.single_qos1, 99th percentile",
+        aim="<= 250",
+    ),
+)
+
+MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _MEASURES})
+"""every figure by its name, in the order of reports"""

@@ -1,0 +1,25 @@
+-- name: insert_plant
+WITH s AS (
+    INSERT INTO site (name, title, subscribe) VALUES ('bench', 'Bench', $1::text[]) RETURNING id
+), a AS (
+    INSERT INTO area (site_id, name) SELECT id, 'bench' FROM s RETURNING id
+), g AS (
+    INSERT INTO gateway (name, site_id, topic) SELECT 'bench-gateway', id, $2 FROM s
+), m AS (
+    INSERT INTO asset (name, area_id, criticality) SELECT 'bench-asset', id, 1 FROM a RETURNING id
+)
+INSERT INTO sensor (name, asset_id, topic)
+SELECT name, m.id, topic FROM m, unnest($3::text[], $4::text[]) WITH ORDINALITY AS t (name, topic, position)
+ORDER BY position
+
+-- name: next_revision
+UPDATE plant_revision SET revision = revision + 1
+
+-- name: sensor_ids
+SELECT id FROM sensor ORDER BY name
+
+-- name: empty
+TRUNCATE reading, ledger_entry, rejected
+
+-- name: count_readings
+SELECT count(*) FROM reading

@@ -1,0 +1,111 @@
+"""`precursor bench`."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from precursor import logs
+from precursor.cli.table import print_table
+from precursor.settings import LogSettings, read_settings
+
+if TYPE_CHECKING:
+    from precursor.bench.report import Report
+
+__all__ = ["bench"]
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine, limits beside each figure."""
+
+
+@bench.command()
+@click.option(
+    "--stage",
+    type=click.Choice(["all", "store", "decode", "mqtt"]),
+    default="all",
+    show_default=True,
+    help="Measure this part only.",
+)
+@click.option("--quick", is_flag=True, help="Little work: shows in some seconds that it works; poor figures.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--write",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Put the report into this page, docs/performance.md as a rule.",
+)
+def ingest(stage: str, quick: bool, as_json: bool, write: Path | None) -> None:
+    """From the broker to the acknowledgement, and its parts: decode, store.
+
+    Works on embedded parts in a folder of its own, thrown away afterwards, or on those that settings name, in a
+    database and with topics of its own. Exit status 1 if a reading was lost or doubled.
+    """
+    from precursor.bench.ingest import STAGES, bench_ingest, ingest_steps
+    from precursor.bench.page import with_section
+    from precursor.bench.sizes import FULL, QUICK
+
+    settings = read_settings()
+    logs.configure(LogSettings(level="warning", format=settings.log.format))
+    stages = STAGES if stage == "all" else (stage,)
+    sizes = QUICK if quick else FULL
+    with _progress(ingest_steps(stages, sizes)) as watch:
+        report = bench_ingest(settings, stages=stages, sizes=sizes, watch=watch)
+    document = report.as_json()
+    if write is not None:
+        page = write.read_text(encoding="utf-8") if write.exists() else ""
+        write.parent.mkdir(parents=True, exist_ok=True)
+        write.write_text(with_section(page, "precursor bench ingest", document), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _tell(report)
+
+
+@contextlib.contextmanager
+def _progress(steps: int) -> "Iterator[Callable[[str], None]]":
+    """A bar on a terminal, nothing elsewhere; on standard error either way."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
+        task = progress.add_task("starting", total=steps)
+        begun = 0
+
+        def watch(text: str) -> None:
+            nonlocal begun
+            progress.update(task, completed=begun, description=text)
+            begun += 1
+
+        yield watch
+
+
+def _tell(report: "Report") -> None:
+    from precursor.bench.measures import MEASURES
+
+    for name, fact in report.machine.items():
+        if fact is not None:
+            click.echo(f"{name}: {fact}")
+    click.echo()
+    print_table(
+        ("", "value", "unit", "limit", "ratio", "aim"),
+        [
+            (
+                result.name,
+                f"{result.value:,.0f}" if result.value >= 100 else f"{result.value:.1f}",
+                MEASURES[result.name].unit,
+                "" if result.limit is None else f"{result.limit:,.0f}",
+                "" if result.ratio is None else f"{result.ratio:.2f}",
+                MEASURES[result.name].aim,
+            )
+            for result in report.results
+        ],
+    )

