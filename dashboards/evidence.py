@@ -58,9 +58,7 @@ class Trend:
 
     def __post_init__(self) -> None:
         if self.time.shape != self.value.shape or self.time.ndim != 1:
-            raise ValueError(
-                f"time is {self.time.shape} and value {self.value.shape}; expected equal lengths"
-            )
+            raise ValueError(f"time is {self.time.shape} and value {self.value.shape}; expected equal lengths")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

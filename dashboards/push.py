@@ -125,9 +125,7 @@ def _explained(base: str) -> Iterator[None]:
 def _advice(base: str, error: GrafanaClientError) -> str:
     match error.status_code:
         case 401:
-            return (
-                f"Grafana at {base} does not accept the credential: give a valid token or user and password"
-            )
+            return f"Grafana at {base} does not accept the credential: give a valid token or user and password"
         case 403:
             return f"Grafana at {base} does not allow this: the account needs the role Editor"
         case 404:

@@ -38,9 +38,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         meaning="readings learned from before the first score",
     ),
     "gate": Parameter(default=6.0, low=1.0, high=1e6, meaning="score above which nothing is learned"),
-    "side": Parameter(
-        default=0, low=-1, high=1, whole=True, meaning="1: only rises count, -1: only falls, 0: both"
-    ),
+    "side": Parameter(default=0, low=-1, high=1, whole=True, meaning="1: only rises count, -1: only falls, 0: both"),
     "clip": Parameter(
         default=3.0,
         low=1.0,

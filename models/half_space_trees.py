@@ -29,15 +29,9 @@ _SMALLEST_SCALE = 1e-300
 PARAMETERS: Mapping[str, Parameter] = {
     "trees": Parameter(default=25, low=1, high=200, whole=True, meaning="number of trees"),
     "height": Parameter(default=6, low=1, high=12, whole=True, meaning="levels of splits in a tree"),
-    "window": Parameter(
-        default=250, low=10, high=100_000, whole=True, meaning="readings whose masses make up a model"
-    ),
-    "warmup": Parameter(
-        default=100, low=10, high=1_000_000, whole=True, meaning="readings that set the range first"
-    ),
-    "reach": Parameter(
-        default=8.0, low=3.0, high=1000.0, meaning="sigmas from the level to the edge of the range"
-    ),
+    "window": Parameter(default=250, low=10, high=100_000, whole=True, meaning="readings whose masses make up a model"),
+    "warmup": Parameter(default=100, low=10, high=1_000_000, whole=True, meaning="readings that set the range first"),
+    "reach": Parameter(default=8.0, low=3.0, high=1000.0, meaning="sigmas from the level to the edge of the range"),
     "gate": Parameter(default=0.9, low=0.0, high=1.0, meaning="score above which nothing is learned"),
     "learn_within": Parameter(
         default=5.0, low=1.0, high=1e6, meaning="sigmas from the level beyond which nothing is learned"
@@ -133,12 +127,8 @@ class HalfSpaceTreesDetector:
             "seed": seed,
         }
         count = self._sensor_ids.size
-        columns = [
-            np.broadcast_to(np.asarray(each, np.float64), count).tolist() for each in settings.values()
-        ]
-        self._forests = [
-            _Forest(**dict(zip(settings, row, strict=True))) for row in zip(*columns, strict=True)
-        ]
+        columns = [np.broadcast_to(np.asarray(each, np.float64), count).tolist() for each in settings.values()]
+        self._forests = [_Forest(**dict(zip(settings, row, strict=True))) for row in zip(*columns, strict=True)]
 
     @property
     def sensor_ids(self) -> npt.NDArray[np.int32]:
@@ -168,9 +158,7 @@ class HalfSpaceTreesDetector:
                 "nodes": np.array([forest.masses.shape[1] for forest in forests], np.int64),
                 "range": np.array([forest.range_row() for forest in forests], np.float64).reshape(-1, 5),
                 "progress": np.array([forest.progress() for forest in forests], np.int64).reshape(-1, 2),
-                "masses": np.concatenate(
-                    [np.empty((2, 0), np.int32), *(forest.masses for forest in forests)], axis=1
-                ),
+                "masses": np.concatenate([np.empty((2, 0), np.int32), *(forest.masses for forest in forests)], axis=1),
             },
         )
 

@@ -43,13 +43,9 @@ def check(kind: str, declared: Mapping[str, Parameter], given: Mapping[str, floa
     """
     for name, value in given.items():
         if name not in declared:
-            raise ConfigurationError(
-                f"detector {kind} has no parameter {name!r}; it has {', '.join(sorted(declared))}"
-            )
+            raise ConfigurationError(f"detector {kind} has no parameter {name!r}; it has {', '.join(sorted(declared))}")
         if not declared[name].allows(value):
-            raise ConfigurationError(
-                f"detector {kind}: {name} is {value:g}; it must be {declared[name].range}"
-            )
+            raise ConfigurationError(f"detector {kind}: {name} is {value:g}; it must be {declared[name].range}")
 
 
 def columns(

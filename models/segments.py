@@ -41,9 +41,7 @@ class Segments:
         known = sensor < sensor_ids.size
         known[known] = sensor_ids[sensor[known]] == ids[begin][known]
         if not known.all():
-            raise ValueError(
-                f"readings of sensors this detector does not score: {ids[begin][~known].tolist()}"
-            )
+            raise ValueError(f"readings of sensors this detector does not score: {ids[begin][~known].tolist()}")
         longest_first = np.argsort(-length, kind="stable")
         return cls(
             sensor=sensor[longest_first],
@@ -60,7 +58,5 @@ class Segments:
         if not self.length.size:
             return
         k = np.arange(int(self.length[0]))
-        for each, count in zip(
-            k.tolist(), np.searchsorted(-self.length, -k, side="left").tolist(), strict=True
-        ):
+        for each, count in zip(k.tolist(), np.searchsorted(-self.length, -k, side="left").tolist(), strict=True):
             yield self.reading[self.begin[:count] + each]

@@ -17,8 +17,8 @@ import numpy as np
 from cbm import state_rollup
 from dashboards.evidence import AlarmSpan, Mark, Trend, draw_evidence
 from ingest.mqtt import MqttOptions, MqttSource
-from precursor.engine import Engine, EngineOptions
 from precursor.apply import apply
+from precursor.engine import Engine, EngineOptions
 from precursor.transaction import Committed
 from simulators.gateway import plant_messages
 from simulators.plant import SimulatedPlant
@@ -260,7 +260,6 @@ async def draw(demo: Demo, out: Path) -> Path:
         unit = await connection.fetchval("SELECT unit FROM sensor WHERE name = $1", sensor)
     finally:
         await connection.close()
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "demo.png"
     draw_evidence(
         path,

@@ -119,6 +119,7 @@ class Engine:
         """
         pending: list[Message] = []
         pause_s = _RETRY_S[0]
+        announcing = asyncio.create_task(self._announce(), name="announce")
         try:
             while not stop.is_set():
                 session: _Session | None = None
@@ -152,8 +153,15 @@ class Engine:
                     if session is not None:
                         await session.close()
         finally:
+            announcing.cancel()
             if self._source_started.is_set():
                 await self._source.stop()
+
+    async def _announce(self) -> None:
+        """Say when the first message can arrive: from then on the broker keeps what we miss."""
+        await self._source_started.wait()
+        if await self._source.ready():
+            _log.info("engine_listening")
 
     def _database(self, *, up: bool, error: Exception | None = None) -> None:
         """Say once that the database went away, and once that it is back."""

@@ -64,9 +64,7 @@ class ActiveAlarm:
     peak_at: datetime
 
     @classmethod
-    def of(
-        cls, rule: ThresholdRule, side: Side, *, began_us: int, peak_value: float, peak_us: int
-    ) -> "ActiveAlarm":
+    def of(cls, rule: ThresholdRule, side: Side, *, began_us: int, peak_value: float, peak_us: int) -> "ActiveAlarm":
         """From event times in microseconds."""
         return cls(
             key=alarm_key(rule, side, began_us),

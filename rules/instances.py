@@ -183,9 +183,7 @@ def step(columns: Columns, limits: Limits, time: Times, value: Values, log: Log)
         log.add(CLEARED, cleared, columns, due[cleared], value[cleared])
 
 
-def walk(
-    columns: Columns, limits: Limits, place: int, *, times: list[int], values: list[float], log: Log
-) -> None:
+def walk(columns: Columns, limits: Limits, place: int, *, times: list[int], values: list[float], log: Log) -> None:
     """Several usable readings of one instance: what `step` does, cheaper for few instances."""
     limit, clear = float(limits.limit[place]), float(limits.clear[place])
     on_delay, off_delay = int(limits.on_delay[place]), int(limits.off_delay[place])

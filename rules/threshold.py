@@ -71,9 +71,7 @@ class ThresholdEvaluator:
             "sensor_id": sensor_of,
             "high": np.array([side is Side.HIGH for _, side in sides], np.bool_),
         }
-        self._sensor_ids, self._first, self._count = np.unique(
-            sensor_of, return_index=True, return_counts=True
-        )
+        self._sensor_ids, self._first, self._count = np.unique(sensor_of, return_index=True, return_counts=True)
         self._sensor_index = np.searchsorted(self._sensor_ids, sensor_of)
         self._columns = Columns.fresh(len(sides))
 
@@ -157,9 +155,7 @@ class ThresholdEvaluator:
 
     def snapshot(self) -> bytes:
         """The whole state; `restore` continues from it exactly. Instances that never moved take no room."""
-        moved = (
-            self._columns.active | (self._columns.since != NEVER) | (self._columns.settled != NEVER)
-        ).nonzero()[0]
+        moved = (self._columns.active | (self._columns.since != NEVER) | (self._columns.settled != NEVER)).nonzero()[0]
         columns = self._columns.take(moved).forgetful()
         return pack(
             _LABEL,
@@ -275,9 +271,7 @@ class ThresholdEvaluator:
 
 def _limits_of(sides: Sequence[tuple[ThresholdRule, Side]]) -> Limits:
     """Limits oriented so that above is always bad, delays in microseconds."""
-    limit = np.array(
-        [rule.high if side is Side.HIGH else _negated(rule.low) for rule, side in sides], np.float64
-    )
+    limit = np.array([rule.high if side is Side.HIGH else _negated(rule.low) for rule, side in sides], np.float64)
     return Limits(
         limit=limit,
         clear=limit - np.array([rule.deadband for rule, _ in sides], np.float64),

@@ -68,9 +68,7 @@ def plant_messages(ticks: Iterable[Tick]) -> Iterator[Message]:
         for reading in tick.readings:
             topic = topics[reading.sensor]
             if topic is None:
-                gathered.append(
-                    NamedReading(sensor=reading.sensor, ts=timestamp(tick.at), value=reading.value)
-                )
+                gathered.append(NamedReading(sensor=reading.sensor, ts=timestamp(tick.at), value=reading.value))
             else:
                 yield single(tick.at, topic, reading.value)
         if gathered:

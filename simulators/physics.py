@@ -115,16 +115,12 @@ class Machine:
             head = plate.pressure_bar + 0.8 * (1 - load**2) if running else _STATIC_HEAD_BAR
             values["pressure"] = head + 0.02 * noise[5]
         if plate.current_a is not None:
-            values["current"] = (
-                plate.current_a * (0.35 + 0.65 * load) * (1 + 0.006 * noise[6]) if running else 0.0
-            )
+            values["current"] = plate.current_a * (0.35 + 0.65 * load) * (1 + 0.006 * noise[6]) if running else 0.0
         return values
 
     def _load(self, at: datetime, noise: float) -> float:
         """Demand as a part of nominal: an Ornstein-Uhlenbeck walk (exact step) on the pattern of a day."""
-        self._walk = (
-            self._load_memory * self._walk + _LOAD_SPREAD * math.sqrt(1 - self._load_memory**2) * noise
-        )
+        self._walk = self._load_memory * self._walk + _LOAD_SPREAD * math.sqrt(1 - self._load_memory**2) * noise
         return 1.0 + self._walk + _LOAD_DAY_SWING * _day_wave(at, peak_hour=14)
 
     def _vibration(self, load: float, wear: float) -> tuple[float, float]:

@@ -143,9 +143,7 @@ class SimulatedPlant:
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None:
-            raise ConfigurationError(
-                f"start {self.start.isoformat()} has no time zone; write it with Z or an offset"
-            )
+            raise ConfigurationError(f"start {self.start.isoformat()} has no time zone; write it with Z or an offset")
         for name, value in (
             ("duration", self.duration_s),
             ("interval", self.interval_s),
@@ -157,14 +155,10 @@ class SimulatedPlant:
         if not self.onset >= 0:
             raise ConfigurationError(f"the onset of a fault is 0 or more, not {self.onset:g}")
         if self.fault_mode not in _FAULT_MODES:
-            raise ConfigurationError(
-                f"unknown fault {self.fault_mode!r}; there is {', '.join(sorted(_FAULT_MODES))}"
-            )
+            raise ConfigurationError(f"unknown fault {self.fault_mode!r}; there is {', '.join(sorted(_FAULT_MODES))}")
         for asset in (self.fault_asset, self.stop_asset):
             if asset is not None and asset not in _MACHINES:
-                raise ConfigurationError(
-                    f"unknown asset {asset!r}; the simulated plant has {', '.join(_MACHINES)}"
-                )
+                raise ConfigurationError(f"unknown asset {asset!r}; the simulated plant has {', '.join(_MACHINES)}")
 
     @property
     def tick_count(self) -> int:
@@ -222,8 +216,7 @@ class SimulatedPlant:
                     readings.append(Reading(sensor=f"{asset}.state", value=state.name.lower()))
                     last_state[asset], last_report_s[asset] = state, at_s
                 readings += [
-                    Reading(sensor=f"{asset}.{point}", value=round(value, _DECIMALS))
-                    for point, value in values.items()
+                    Reading(sensor=f"{asset}.{point}", value=round(value, _DECIMALS)) for point, value in values.items()
                 ]
             yield Tick(at=at, readings=tuple(readings))
 

@@ -111,9 +111,7 @@ def publish(
         ConfigurationError: speed, rate or window make no sense.
     """
     if not 1 <= window <= 65_000:
-        raise ConfigurationError(
-            f"the window is 1 to 65000 messages (MQTT packet ids end at 65535), not {window}"
-        )
+        raise ConfigurationError(f"the window is 1 to 65000 messages (MQTT packet ids end at 65535), not {window}")
     begun_s = time.monotonic()
     pace = Pace(speed=speed, rate=rate)
     with _Connection(
@@ -221,9 +219,7 @@ class _Connection:
         waited_s = time.monotonic() - self._alive_s
         if (self.sent or not self.up) and waited_s > self._patience_s:
             what = f"{len(self.sent)} messages not acknowledged" if self.up else "no connection"
-            raise BrokerUnavailableError(
-                f"MQTT broker {self.address}: {what} for {waited_s:.0f} s; is it running?"
-            )
+            raise BrokerUnavailableError(f"MQTT broker {self.address}: {what} for {waited_s:.0f} s; is it running?")
 
     def _take(self, news: _News, detail: Any) -> None:
         if news is _News.ACKNOWLEDGED:

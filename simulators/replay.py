@@ -68,9 +68,7 @@ class Recording:
             first_at = first_at or row.at
             last_at = row.at
         missing = rows * len(self.topic_map.columns) - readings
-        return RecordingSummary(
-            rows=rows, readings=readings, missing=missing, first_at=first_at, last_at=last_at
-        )
+        return RecordingSummary(rows=rows, readings=readings, missing=missing, first_at=first_at, last_at=last_at)
 
     def messages(self, *, gateway_topic: str | None = None, batch: int = 100) -> Iterator[Message]:
         """The recording as messages, in the order of its rows.
@@ -138,9 +136,7 @@ class Recording:
                 continue
             where = f"{self.path}:{reader.line_num + 1}"
             if len(fields) != len(header):
-                raise RecordingError(
-                    f"{where}: {len(fields)} fields, expected {len(header)} as in the header"
-                )
+                raise RecordingError(f"{where}: {len(fields)} fields, expected {len(header)} as in the header")
             yield _Row(
                 at=clock.moment(fields[time_index], where),
                 values=tuple(_number(fields[index], column, where) for index, column in places),
@@ -152,9 +148,7 @@ class _Clock:
 
     def __init__(self, topic_map: TopicMap, start: datetime | None) -> None:
         if start is not None and start.tzinfo is None:
-            raise ConfigurationError(
-                f"start {start.isoformat()} has no time zone; write it with Z or an offset"
-            )
+            raise ConfigurationError(f"start {start.isoformat()} has no time zone; write it with Z or an offset")
         self._time = topic_map.time
         self._map = topic_map
         self._start = start
@@ -171,9 +165,7 @@ class _Clock:
             return self._start.astimezone(UTC) + (at - self._first)
         offset_s = _number(text, self._time.column, where)
         if offset_s is None:
-            raise RecordingError(
-                f"{where}: column {self._time.column!r} is empty, expected the time of the row"
-            )
+            raise RecordingError(f"{where}: column {self._time.column!r} is empty, expected the time of the row")
         offset_s *= self._time.unit_s
         if self._first is None:
             self._first = offset_s

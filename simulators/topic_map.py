@@ -63,9 +63,7 @@ class TopicMap:
         Raises:
             TopicMapError: one is not; the message lists those that are.
         """
-        wanted = [("time", self.time.column)] + [
-            (f"columns.{target.column}", target.column) for target in self.columns
-        ]
+        wanted = [("time", self.time.column)] + [(f"columns.{target.column}", target.column) for target in self.columns]
         for key, column in wanted:
             if column not in header:
                 near = difflib.get_close_matches(column, header, n=1)
@@ -102,13 +100,9 @@ class _Reader:
         top = self._mapping(document, "", {"time", "delimiter", "columns"}, _FORM)
         delimiter = top.get("delimiter")
         if delimiter is not None and not (isinstance(delimiter, str) and len(delimiter) == 1):
-            raise self._error(
-                "delimiter", f'expected one character in quotes, such as ";", got {delimiter!r}'
-            )
+            raise self._error("delimiter", f'expected one character in quotes, such as ";", got {delimiter!r}')
         time = self._time(self._required(top, "time", "the name of the time column"))
-        columns = self._mapping(
-            self._required(top, "columns", "{COLUMN: topic}"), "columns", None, "{COLUMN: topic}"
-        )
+        columns = self._mapping(self._required(top, "columns", "{COLUMN: topic}"), "columns", None, "{COLUMN: topic}")
         if not columns:
             raise self._error("columns", "expected at least one COLUMN: topic")
         targets = tuple(self._target(str(name), value) for name, value in columns.items())
@@ -126,9 +120,7 @@ class _Reader:
         if unit is not None and unit not in _SECONDS:
             raise self._error("time.unit", f"expected one of {', '.join(_SECONDS)}, got {unit!r}")
         if start is not None and unit is None:
-            raise self._error(
-                "time.start", "counts only with a unit; a column of dates and times needs no start"
-            )
+            raise self._error("time.start", "counts only with a unit; a column of dates and times needs no start")
         return TimeColumn(
             column=str(column),
             unit_s=None if unit is None else _SECONDS[unit],

@@ -68,9 +68,7 @@ def reliability_table() -> table.Panel:
         .height(9)
         .span(14)
         .with_target(Target("reliability", "table"))
-        .override_by_regexp(
-            "/^(Running|Down|Stopped|MTBF|MTTR)$/", [option("unit", "s"), option("decimals", 1)]
-        )
+        .override_by_regexp("/^(Running|Down|Stopped|MTBF|MTTR)$/", [option("unit", "s"), option("decimals", 1)])
         .override_by_name("Failures", [option("unit", "none"), option("decimals", 0)])
         .override_by_name(
             "Availability",

@@ -104,8 +104,4 @@ def legend_table(*calculations: str) -> common_builder.VizLegendOptions:
 
 def tooltip_all() -> common_builder.VizTooltipOptions:
     """A tooltip with all series of the moment, highest first."""
-    return (
-        common_builder.VizTooltipOptions()
-        .mode(common.TooltipDisplayMode.MULTI)
-        .sort(common.SortOrder.DESCENDING)
-    )
+    return common_builder.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)

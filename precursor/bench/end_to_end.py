@@ -26,14 +26,14 @@ from precursor.engine import Engine, EngineOptions
 from precursor.transaction import Committed
 from telemetry.errors import TransientError
 
-__all__ = ["Drained", "EndToEnd", "Paced"]
+__all__ = ["Drained", "EndToEnd", "Live"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE_S = 300.0
 _LEFT_OUT = 5
-"""of a paced run one part in so many, at its begin: first batches make plans and partitions"""
+"""of a live run one part in so many, at its begin: first batches make plans and partitions"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,13 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paced:
-    """Messages sent at a steady rate while the engine was running."""
+class Live:
+    """Messages sent while the engine was running."""
 
+    rate: float
+    """messages a second, from the first one sent to the last COMMIT"""
     p50_ms: float
+    """from publish to COMMIT"""
     p99_ms: float
     account: Account
 
@@ -122,14 +125,13 @@ class EndToEnd:
         async with self._queued(workload, messages) as session:
             return await self._elsewhere(acknowledge, session, count=messages)
 
-    async def pace(self, name: str, workload: Workload, *, rate: float, duration_s: float) -> Paced:
-        """From publish to COMMIT at a steady rate (messages a second), one reading a message.
+    async def live(self, name: str, workload: Workload, *, messages: int, rate: float | None = None) -> Live:
+        """Publish messages of one reading to a running engine: so many a second, or as fast as the broker takes them.
 
         Raises:
             LossError, TransientError: as `drain`.
         """
         await empty(self._connection)
-        messages = max(10, int(rate * duration_s))
         session = self._new_session()
         commits = _Commits()
         try:
@@ -145,7 +147,12 @@ class EndToEnd:
         committed_s = np.repeat(commits.at_s, commits.received)
         latency_ms = 1000 * (committed_s - published.sent_s)[messages // _LEFT_OUT :]
         p50_ms, p99_ms = np.percentile(latency_ms, (50, 99)).tolist()
-        return Paced(p50_ms=p50_ms, p99_ms=p99_ms, account=account)
+        return Live(
+            rate=messages / float(committed_s[-1] - published.sent_s[0]),
+            p50_ms=p50_ms,
+            p99_ms=p99_ms,
+            account=account,
+        )
 
     @contextlib.asynccontextmanager
     async def _queued(self, workload: Workload, messages: int) -> AsyncIterator[MqttOptions]:

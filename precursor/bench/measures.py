@@ -80,14 +80,19 @@ _MEASURES = (
         aim=">= 150,000 and ratio >= 0.5",
     ),
     Measure(
+        name="mqtt.live_qos1",
+        unit="messages/s",
+        work="messages of one reading, QoS 1, published on the same machine at the same time: first publish to last COMMIT",
+    ),
+    Measure(
         name="mqtt.latency_p50",
         unit="ms",
-        work="publish to committed at half the rate of mqtt.single_qos1, median",
+        work="publish to committed at half the rate of mqtt.live_qos1, median",
     ),
     Measure(
         name="mqtt.latency_p99",
         unit="ms",
-        work="publish to committed at half the rate of mqtt.single_qos1, 99th percentile",
+        work="publish to committed at half the rate of mqtt.live_qos1, 99th percentile",
         aim="<= 250",
     ),
 )

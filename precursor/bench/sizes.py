@@ -23,6 +23,8 @@ class Sizes:
     """of one reading, in a queue"""
     hundred_messages: int
     """of 100 readings, in a queue"""
+    live_messages: int
+    """of one reading, sent to a running engine"""
     mqtt_rounds: int
     latency_s: float
 
@@ -33,6 +35,7 @@ class Sizes:
             name=f"{self.name}, a tenth of the messages",
             single_messages=self.single_messages // 10,
             hundred_messages=max(3, self.hundred_messages // 10),
+            live_messages=self.live_messages // 10,
         )
 
 
@@ -40,11 +43,12 @@ FULL = Sizes(
     name="full",
     sensors=1_000,
     batch_rows=10_000,
-    store_rounds=30,
+    store_rounds=40,
     decode_messages=5_000,
     decode_rounds=15,
-    single_messages=40_000,
+    single_messages=100_000,
     hundred_messages=4_000,
+    live_messages=50_000,
     mqtt_rounds=3,
     latency_s=6.0,
 )
@@ -57,6 +61,7 @@ QUICK = Sizes(
     decode_rounds=3,
     single_messages=1_000,
     hundred_messages=30,
+    live_messages=500,
     mqtt_rounds=1,
     latency_s=0.5,
 )

@@ -64,7 +64,10 @@ def demo(duration: float, speed: float, seed: int, out: Path, as_json: bool) -> 
             run = Demo(dsn=dsn, mqtt=mqtt, duration_s=duration, speed=speed, seed=seed)
             with _live(quiet=as_json) as watch:
                 summary = asyncio.run(_run(run, watch))
-            picture = asyncio.run(draw(run, out)) if summary.work_orders else None
+            picture = None
+            if summary.work_orders:
+                out.mkdir(parents=True, exist_ok=True)
+                picture = asyncio.run(draw(run, out))
     if as_json:
         click.echo(summary.as_json())
     else:

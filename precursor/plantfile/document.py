@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 # No types are shipped with it.
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from precursor.plantfile.problems import Path, Problem, written
 
@@ -83,6 +83,7 @@ class Document:
             return self._scalar(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*path, place)) for place, item in enumerate(node.value)]
+        assert isinstance(node, yaml.MappingNode)  # there is no fourth kind
         mapping: dict[str, Value] = {}
         own: dict[str, int] = {}
         for key, _ in node.value:

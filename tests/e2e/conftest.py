@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ class EngineProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "precursor", "ingest"], env=environment, stderr=self._output
         )
+
+    def wait_until_listening(self) -> None:
+        """Wait until the broker has granted its subscriptions."""
+        deadline = time.monotonic() + 60
+        while not self.events("engine_listening"):
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """kill -9."""

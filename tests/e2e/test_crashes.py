@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from precursor.embedded import embedded_database
 from precursor.apply import apply
+from precursor.embedded import embedded_database
 from simulators.gateway import Message
 from simulators.publisher import Published, publish
 from simulators.replay import Recording
@@ -31,7 +31,7 @@ SELECT a.name, w.failure_mode, w.status, w.priority, w.title, w.opened_at, w.due
        w.occurrences, w.evidence
 FROM work_order w JOIN asset a ON a.id = w.asset_id ORDER BY 1, 2, w.opened_at"""
 READINGS = """
-SELECT s.name, count(*), sum(r.value), min(r.time), max(r.time)
+SELECT s.name, count(*), sum(r.value::numeric), min(r.time), max(r.time)
 FROM reading r JOIN sensor s ON s.id = r.sensor_id GROUP BY s.name ORDER BY s.name"""
 TOTALS = """
 SELECT sum(received), sum(stored), sum(duplicate), sum(rejected), bool_and(balanced) FROM ledger
@@ -74,13 +74,6 @@ def wait_for(dsn: str, published: int, *, timeout_s: float = 60) -> None:
         time.sleep(0.2)
 
 
-def wait_until_listening(engine: Any) -> None:
-    deadline = time.monotonic() + 30
-    while not engine.events("mqtt_connected"):
-        assert time.monotonic() < deadline, engine.log.read_text()[-2000:]
-        time.sleep(0.05)
-
-
 def survives_kills(
     kills: int,
     mosquitto: Any,
@@ -96,8 +89,8 @@ def survives_kills(
     # Both engines hear the same messages: one is killed over and over, the other one never.
     whole = new_engine(whole_dsn, mosquitto.port, "whole")
     killed = new_engine(killed_dsn, mosquitto.port, "killed")
-    wait_until_listening(whole)
-    wait_until_listening(killed)
+    whole.wait_until_listening()
+    killed.wait_until_listening()
 
     expected = replay.summary().readings
     publishing = Publishing(replay.messages(), mosquitto.port, rate=expected / (1.6 * kills))
@@ -161,7 +154,7 @@ def test_a_database_away_for_thirty_seconds_is_waited_for_and_said_once_and_noth
         schema.migrate(dsn)
         apply(dsn, examples / "replay-plant.yaml")
         engine = new_engine(dsn, mosquitto.port, "waits")
-        wait_until_listening(engine)
+        engine.wait_until_listening()
         publishing.start()
         time.sleep(3)
     # The last user left: the server is stopped. The engine is told by address and does not count.

@@ -96,9 +96,7 @@ def board_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _readings() -> ReadingBatch:
-    times = np.arange(
-        to_micros(BEGIN - timedelta(hours=1)), to_micros(END), STEP_S * 1_000_000, dtype=np.int64
-    )
+    times = np.arange(to_micros(BEGIN - timedelta(hours=1)), to_micros(END), STEP_S * 1_000_000, dtype=np.int64)
     late = np.clip((times - to_micros(FAULT)) / (to_micros(END) - to_micros(FAULT)), 0, None)
     wave = np.sin(np.arange(times.size) / 40)
     failed = (times > to_micros(FAULT)) & (times <= to_micros(FAULT + timedelta(minutes=30)))
@@ -112,10 +110,7 @@ def _readings() -> ReadingBatch:
     }
     return ReadingBatch.concat(
         [
-            *(
-                ReadingBatch.of(times, np.full(times.size, sensor), value)
-                for sensor, value in columns.items()
-            ),
+            *(ReadingBatch.of(times, np.full(times.size, sensor), value) for sensor, value in columns.items()),
             # A state that is only reported when it changes, and changed before anything the board shows.
             ReadingBatch.of([to_micros(BEGIN - timedelta(days=9))], [6], [1.0]),
             # Bad values never show: neither as a reading nor as a state.
@@ -199,9 +194,7 @@ def _boards() -> Iterator[tuple[str, Any]]:
 
 
 TARGETS = [
-    Asked(
-        board=name, panel=f"{panel['title']} {target['refId']}", shape=target["format"], sql=target["rawSql"]
-    )
+    Asked(board=name, panel=f"{panel['title']} {target['refId']}", shape=target["format"], sql=target["rawSql"])
     for name, board in _boards()
     for panel in board["panels"]
     for target in panel.get("targets", [])
@@ -265,9 +258,7 @@ async def test_variable_offers_names(connection: asyncpg.Connection, asked: Aske
 
 async def test_readings_are_bounded_whatever_the_range(connection: asyncpg.Connection) -> None:
     interval_ms = int((END - BEGIN).total_seconds() * 1000 / MAX_POINTS)
-    question = Question(
-        begin=BEGIN, end=END, interval_ms=interval_ms, variables={"sensor": ("P-101.vibration",)}
-    )
+    question = Question(begin=BEGIN, end=END, interval_ms=interval_ms, variables={"sensor": ("P-101.vibration",)})
     _, rows = await _ask(connection, _sql("Readings A"), question)
     assert 100 < len(rows) <= MAX_POINTS + 1
     assert {row["metric"] for row in rows} == {"P-101.vibration [mm/s]"}
@@ -348,6 +339,4 @@ async def test_grafanas_role_cannot_write_even_where_it_says_so(connection: asyn
 
 async def test_open_work_orders_leave_out_closed_ones(connection: asyncpg.Connection) -> None:
     _, rows = await _ask(connection, _sql("Open work orders A"))
-    assert [(row["Asset"], row["Failure mode"], row["Occurrences"]) for row in rows] == [
-        ("P-101", "bearing_wear", 3)
-    ]
+    assert [(row["Asset"], row["Failure mode"], row["Occurrences"]) for row in rows] == [("P-101", "bearing_wear", 3)]

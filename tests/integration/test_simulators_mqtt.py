@@ -165,9 +165,7 @@ def expected(messages: Iterable[Message]) -> Counter[tuple[str, bytes]]:
 
 @needs_mosquitto
 @pytest.mark.parametrize("window", [1, 20, 1000])
-def test_a_subscriber_receives_exactly_what_the_plant_published(
-    mosquitto: BrokerProcess, window: int
-) -> None:
+def test_a_subscriber_receives_exactly_what_the_plant_published(mosquitto: BrokerProcess, window: int) -> None:
     plant = SimulatedPlant(start=START, duration_s=600)
     messages = list(plant_messages(plant.ticks()))
     seen: list[Progress] = []

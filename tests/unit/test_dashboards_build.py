@@ -71,12 +71,7 @@ def test_everything_asks_the_provisioned_data_source(name: str) -> None:
 
 def test_every_statement_is_on_a_board() -> None:
     boards = [_board(name) for name in BOARDS]
-    asked = {
-        target["rawSql"]
-        for board in boards
-        for panel in board["panels"]
-        for target in panel.get("targets", [])
-    }
+    asked = {target["rawSql"] for board in boards for panel in board["panels"] for target in panel.get("targets", [])}
     asked |= {variable["query"] for board in boards for variable in board["templating"]["list"]}
     assert asked == set(QUERIES.values())
 

@@ -105,11 +105,7 @@ def test_image_of_the_engine_holds_every_package_of_the_wheel() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     dockerfile = (ROOT / "docker/engine/Dockerfile").read_text(encoding="utf-8")
-    copied = {
-        part
-        for line in re.findall(r"^COPY (?!--)(.+)$", dockerfile, re.MULTILINE)
-        for part in line.split()[:-1]
-    }
+    copied = {part for line in re.findall(r"^COPY (?!--)(.+)$", dockerfile, re.MULTILINE) for part in line.split()[:-1]}
     assert set(packages) <= copied
     assert all((ROOT / part).exists() for part in copied)
     # What the build context leaves out cannot be copied.

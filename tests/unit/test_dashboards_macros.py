@@ -26,13 +26,9 @@ QUESTION = Question(
         pytest.param("$__timeFrom()::timestamptz", "'2026-11-20T06:00:00.000000Z'::timestamptz", id="from"),
         pytest.param("$__timeTo()", "'2026-11-21T00:00:00.250000Z'", id="to"),
         pytest.param("$__time(at)", 'at AS "time"', id="time"),
-        pytest.param(
-            "$__timeGroup(time, '5m')", "floor(extract(epoch from time)/300)*300", id="group, quoted"
-        ),
+        pytest.param("$__timeGroup(time, '5m')", "floor(extract(epoch from time)/300)*300", id="group, quoted"),
         pytest.param("$__timeGroup(time,250ms)", "floor(extract(epoch from time)/0.25)*0.25", id="group, ms"),
-        pytest.param(
-            "$__timeGroup(time, 1d, NULL)", "floor(extract(epoch from time)/86400)*86400", id="fill"
-        ),
+        pytest.param("$__timeGroup(time, 1d, NULL)", "floor(extract(epoch from time)/86400)*86400", id="fill"),
         pytest.param(
             "$__timeGroupAlias(r.time, $__interval)",
             'floor(extract(epoch from r.time)/30)*30 AS "time"',

@@ -17,9 +17,7 @@ from telemetry.errors import ConfigurationError, PrecursorError, TransientError
 
 
 @contextmanager
-def _grafana(
-    refusal: tuple[int, str] | None = None, kind: str = "application/json"
-) -> Iterator[tuple[str, list[Any]]]:
+def _grafana(refusal: tuple[int, str] | None = None, kind: str = "application/json") -> Iterator[tuple[str, list[Any]]]:
     """Its address and the requests it saw: (method, path, authorization, body)."""
     seen: list[Any] = []
     folders: set[str] = set()

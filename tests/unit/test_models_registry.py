@@ -24,19 +24,13 @@ def test_defaults_are_inside_their_own_ranges(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "parameters", "message"),
     [
-        pytest.param(
-            "arima", {}, "there is no detector 'arima'; there are ewma, half_space_trees", id="kind"
-        ),
-        pytest.param(
-            "ewma", {"alpha": 0.1}, "no parameter 'alpha'; it has clip, gate, .*smoothing", id="name"
-        ),
+        pytest.param("arima", {}, "there is no detector 'arima'; there are ewma, half_space_trees", id="kind"),
+        pytest.param("ewma", {"alpha": 0.1}, "no parameter 'alpha'; it has clip, gate, .*smoothing", id="name"),
         pytest.param("ewma", {"smoothing": 0.0}, "smoothing is 0; .* from 0.001 to 1", id="too small"),
         pytest.param("ewma", {"smoothing": 2.0}, "smoothing is 2; .* from 0.001 to 1", id="too large"),
         pytest.param("ewma", {"gate": float("nan")}, "gate is nan", id="not a number"),
         pytest.param("ewma", {"warmup": 50.5}, "warmup is 50.5; it must be a whole number", id="not whole"),
-        pytest.param(
-            "half_space_trees", {"height": 40}, "height is 40; .* from 1 to 12", id="trees too high"
-        ),
+        pytest.param("half_space_trees", {"height": 40}, "height is 40; .* from 1 to 12", id="trees too high"),
     ],
 )
 def test_what_a_detector_does_not_know_is_refused_with_what_would_do(
@@ -60,7 +54,6 @@ def test_a_sensor_is_given_once() -> None:
 
 def test_river_is_not_imported_before_it_is_needed() -> None:
     program = (
-        "import sys; from models.registry import build; "
-        "build('ewma', [(1, {})]); sys.exit('river' in sys.modules)"
+        "import sys; from models.registry import build; build('ewma', [(1, {})]); sys.exit('river' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,6 +1,7 @@
 """Reliability figures from seconds and entries per state."""
 
 import csv
+import gzip
 import math
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_a_year_of_a_hundred_machines_gives_the_published_mtbf(failures: int, mt
 
 
 def test_recorded_failures_of_a_hundred_machines_give_the_published_mtbf(recorded_data: Path) -> None:
-    with (recorded_data / "azure_pdm_events" / "PdM_failures.csv").open(newline="", encoding="utf-8") as file:
+    with gzip.open(recorded_data / "azure_pdm_events" / "PdM_failures.csv.gz", "rt", encoding="utf-8") as file:
         failures = list(csv.DictReader(file))
     events = {(row["datetime"], row["machineID"]) for row in failures}
     by_failure = Reliability.of(hours(running=8761 * 100), {AssetState.FAILED: len(failures)})

@@ -74,9 +74,7 @@ ON, OFF = "raised", "cleared"
     [
         pytest.param({}, [10, 10], [], id="equal to the high limit is no violation"),
         pytest.param({}, [9, 10.1], [(ON, 1, 10.1)], id="above the high limit raises"),
-        pytest.param(
-            {}, [11, 10], [(ON, 0, 11), (OFF, 1, 10)], id="without deadband back at the limit clears"
-        ),
+        pytest.param({}, [11, 10], [(ON, 0, 11), (OFF, 1, 10)], id="without deadband back at the limit clears"),
         pytest.param({"low": 3.0}, [3, 3], [], id="equal to the low limit is no violation"),
         pytest.param({"low": 3.0}, [2.9, 3], [(ON, 0, 2.9), (OFF, 1, 3)], id="low limit, mirrored"),
         pytest.param(
@@ -98,9 +96,7 @@ ON, OFF = "raised", "cleared"
             [],
             id="the deadband plays no part while pending",
         ),
-        pytest.param(
-            {"on_delay_s": 2.0}, [11, 12, 13], [(ON, 2, 13)], id="on-delay just reached, still violating"
-        ),
+        pytest.param({"on_delay_s": 2.0}, [11, 12, 13], [(ON, 2, 13)], id="on-delay just reached, still violating"),
         pytest.param({"on_delay_s": 2.0}, [11, 12, 9], [], id="on-delay just reached, no longer violating"),
         pytest.param(
             {"on_delay_s": 1.5},
@@ -108,24 +104,16 @@ ON, OFF = "raised", "cleared"
             [(ON, 1.5, 12), (OFF, 2, 9)],
             id="raised by the next normal reading",
         ),
-        pytest.param(
-            {"on_delay_s": 1.5}, [11, 12, 13], [(ON, 1.5, 12)], id="raised by the next violating reading"
-        ),
-        pytest.param(
-            {"off_delay_s": 2.0}, [11, 9, 11, 9, 9], [(ON, 0, 11)], id="off-delay cancelled by a violation"
-        ),
+        pytest.param({"on_delay_s": 1.5}, [11, 12, 13], [(ON, 1.5, 12)], id="raised by the next violating reading"),
+        pytest.param({"off_delay_s": 2.0}, [11, 9, 11, 9, 9], [(ON, 0, 11)], id="off-delay cancelled by a violation"),
         pytest.param(
             {"off_delay_s": 2.0, "deadband": 2.0},
             [11, 8, 9, 8, 8],
             [(ON, 0, 11)],
             id="off-delay cancelled in the deadband",
         ),
-        pytest.param(
-            {"off_delay_s": 2.0}, [11, 9, 8, 7], [(ON, 0, 11), (OFF, 3, 7)], id="off-delay just reached"
-        ),
-        pytest.param(
-            {"off_delay_s": 2.0}, [11, 9, 8, 11], [(ON, 0, 11)], id="off-delay just reached, violating again"
-        ),
+        pytest.param({"off_delay_s": 2.0}, [11, 9, 8, 7], [(ON, 0, 11), (OFF, 3, 7)], id="off-delay just reached"),
+        pytest.param({"off_delay_s": 2.0}, [11, 9, 8, 11], [(ON, 0, 11)], id="off-delay just reached, violating again"),
         pytest.param(
             {"off_delay_s": 1.5},
             [11, 9, 8, 11],
@@ -250,9 +238,7 @@ def test_no_alarm_ends_before_it_began_when_a_tick_ran_ahead() -> None:
 def test_changes_come_in_order_of_event_time_and_key() -> None:
     evaluator = ThresholdEvaluator([rule(sensor_id=each, rule_id=each) for each in (1, 2, 3)])
     changes = evaluator.fold(ReadingBatch.of([9, 5, 7, 5], [1, 2, 2, 3], [11.0, 11.0, 9.0, 11.0]))
-    assert [(change.at, change.key) for change in changes] == sorted(
-        (change.at, change.key) for change in changes
-    )
+    assert [(change.at, change.key) for change in changes] == sorted((change.at, change.key) for change in changes)
     assert len(changes) == 4
 
 
@@ -378,9 +364,7 @@ some_rules = st.lists(
     max_size=3,
 )
 streams = st.lists(
-    st.tuples(
-        st.integers(1, 4), st.integers(0, 9), st.sampled_from([GOOD, GOOD, GOOD, UNCERTAIN, BAD, STALE])
-    ),
+    st.tuples(st.integers(1, 4), st.integers(0, 9), st.sampled_from([GOOD, GOOD, GOOD, UNCERTAIN, BAD, STALE])),
     max_size=50,
 )
 
@@ -449,9 +433,7 @@ def test_any_cut_with_restarts_equals_the_reference(
     found += evaluator.tick(np.full(sensors, end))
 
     for changes in (whole, found):
-        assert sorted(plain(change) for change in changes if change.kind is not ChangeKind.PEAK) == sorted(
-            expected
-        )
+        assert sorted(plain(change) for change in changes if change.kind is not ChangeKind.PEAK) == sorted(expected)
     assert final_peaks(found) == final_peaks(whole)
     assert evaluator.snapshot() == uncut.snapshot()
     standing = {alarm.key: (alarm.peak_value, to_micros(alarm.peak_at)) for alarm in evaluator.active()}

@@ -69,9 +69,7 @@ def test_a_fault_changes_neither_other_assets_nor_the_time_before_its_onset() ->
     onset_at = FAILING.faults[0].onset_at
     for healthy, failing in zip(HEALTHY.ticks(), FAILING.ticks(), strict=True):
         rest = [r for r in failing.readings if not r.sensor.startswith("P-101") or failing.at < onset_at]
-        assert rest == [
-            r for r in healthy.readings if not r.sensor.startswith("P-101") or healthy.at < onset_at
-        ]
+        assert rest == [r for r in healthy.readings if not r.sensor.startswith("P-101") or healthy.at < onset_at]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -113,8 +111,7 @@ def test_wear_grows_past_the_danger_limit_before_functional_failure(asset: str, 
     failure_s = (fault.functional_failure_at - START).total_seconds()
     assert [onset_s, failure_s] == pytest.approx([0.45 * 86_400, 0.85 * 86_400])
     hours = [
-        drive_end[(at >= begin) & (at < begin + 3600)].mean()
-        for begin in np.arange(onset_s, failure_s - 3600, 3600)
+        drive_end[(at >= begin) & (at < begin + 3600)].mean() for begin in np.arange(onset_s, failure_s - 3600, 3600)
     ]
     assert np.all(np.diff(hours) > 0)
     last_minutes = (at >= failure_s - 600) & (at < failure_s)
@@ -183,9 +180,7 @@ def test_the_planned_stop_is_short_and_no_fault() -> None:
 def test_without_stop_and_fault_all_assets_run_all_the_time() -> None:
     plant = replace(HEALTHY, stop_asset=None)
     assert plant.planned_stop is None
-    assert {state for asset in ("P-101", "P-102", "F-201") for _, state in states(plant, asset)} == {
-        "running"
-    }
+    assert {state for asset in ("P-101", "P-102", "F-201") for _, state in states(plant, asset)} == {"running"}
 
 
 def test_state_is_sent_every_minute_and_when_it_changes() -> None:

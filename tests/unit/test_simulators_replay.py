@@ -20,14 +20,10 @@ needs_data = pytest.mark.skipif(
 
 TEXT_MAP = "time: when\ncolumns: {a: rig/M-1/a, b: rig/M-1/b}\n"
 COUNT_MAP = "time: {column: t, unit: s, start: 2020-01-01T00:00:00Z}\ncolumns: {a: rig/M-1/a, b: rig/M-1/b}\n"
-RUN = (
-    "when,a,other,b\n2020-01-01 00:00:00,1.5,x,-2\n2020-01-01 00:00:01,,x,3e-2\n2020-01-01 00:00:02,NaN,x,4\n"
-)
+RUN = "when,a,other,b\n2020-01-01 00:00:00,1.5,x,-2\n2020-01-01 00:00:01,,x,3e-2\n2020-01-01 00:00:02,NaN,x,4\n"
 
 
-def recording(
-    tmp_path: Path, body: str, topic_map: str = TEXT_MAP, start: datetime | None = None
-) -> Recording:
+def recording(tmp_path: Path, body: str, topic_map: str = TEXT_MAP, start: datetime | None = None) -> Recording:
     (tmp_path / "map.yaml").write_text(topic_map)
     path = tmp_path / "run.csv"
     path.write_text(body, newline="")

@@ -85,9 +85,7 @@ def test_a_counting_time_column_starts_in_utc(tmp_path: Path, start: str) -> Non
         ),
     ],
 )
-def test_a_wrong_map_names_file_line_key_and_what_is_expected(
-    tmp_path: Path, text: str, line: int, says: str
-) -> None:
+def test_a_wrong_map_names_file_line_key_and_what_is_expected(tmp_path: Path, text: str, line: int, says: str) -> None:
     with pytest.raises(TopicMapError) as caught:
         load(tmp_path, text)
     assert f"map.yaml:{line}: " in str(caught.value)
