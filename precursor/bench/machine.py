@@ -61,7 +61,7 @@ def describe_broker(settings: Settings) -> str:
         case "mosquitto":
             name = _mosquitto()
         case "amqtt":
-            name = "amqtt (no mosquitto here)"
+            name = "amqtt (no mosquitto here; it keeps no queue, so messages come while they are taken)"
         case _:
             name = "named by settings"
     return f"{name}, MQTT {settings.mqtt.protocol}"

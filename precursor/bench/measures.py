@@ -82,7 +82,7 @@ _MEASURES = (
     Measure(
         name="mqtt.live_qos1",
         unit="messages/s",
-        work="messages of one reading, QoS 1, published on the same machine at the same time: first publish to last COMMIT",
+        work="the first, with the publisher on the same machine at the same time: first publish to last COMMIT",
     ),
     Measure(
         name="mqtt.latency_p50",

