@@ -68,7 +68,7 @@ class Edition(Protocol):
         """Make sure that readings at these times (µs) can be stored; outside a transaction."""
 
     async def refresh_state_rollup(self, connection: asyncpg.Connection, begin_us: int, end_us: int) -> None:
-        """Bring `asset_state_1d` up to `asset_state_1h` between two times (µs); outside a transaction."""
+        """Bring `asset_state_1d` up to `asset_state_1h`, at least between two times (µs); outside a transaction."""
 
 
 class PlainPostgres:
@@ -178,27 +178,40 @@ class TimescaleCommunity(TimescaleApache):
         connection.execute("DROP TABLE reading")
 
     async def refresh_state_rollup(self, connection: asyncpg.Connection, begin_us: int, end_us: int) -> None:
-        """Refresh exactly the days touched: a materialised day hides late rows until then, real-time or not."""
+        """Refresh what is stale up to the end: a materialised day hides late rows until then, real-time or not.
+
+        Not from `begin_us` on: TimescaleDB logs in the writer's transaction which days are stale and materialises
+        only those. So a day that a process left stale because it died before this call is mended by the next one.
+        """
         day = timedelta(days=1)
-        begin = to_datetime(begin_us).replace(hour=0, minute=0, second=0, microsecond=0)
         end = to_datetime(end_us).replace(hour=0, minute=0, second=0, microsecond=0) + day
-        await connection.execute(
-            f"CALL refresh_continuous_aggregate('asset_state_1d', '{begin.isoformat()}', '{end.isoformat()}')"
-        )
+        # TimescaleDB refuses a second refresh of the same days at the same time; ours wait for each other. The lock is
+        # the session's because a refresh is several transactions. An open end would read the whole table for its
+        # newest row, every time.
+        await connection.execute("SELECT pg_advisory_lock(hashtext('asset_state_1d refresh'))")
+        try:
+            await connection.execute(f"CALL refresh_continuous_aggregate('asset_state_1d', NULL, '{end.isoformat()}')")
+        finally:
+            if not connection.is_closed():
+                await connection.execute("SELECT pg_advisory_unlock(hashtext('asset_state_1d refresh'))")
 
 
 _DETECT = """
 SELECT (SELECT relkind FROM pg_class WHERE oid = to_regclass('reading')) = 'p' AS partitioned,
        EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS timescale,
-       current_setting('timescaledb.license', true) AS licence"""
+       current_setting('timescaledb.license', true) AS licence,
+       pg_get_viewdef(to_regclass('asset_state_1d')) LIKE '%_materialized_hypertable_%' AS aggregated"""
 
 
 def _choose(row: Iterable[Any] | None) -> Edition:
-    partitioned, timescale, licence = row or (None, False, None)
-    # A database made without the extension stays plain until it is upgraded, whatever was installed since.
+    partitioned, timescale, licence, aggregated = row or (None, False, None, None)
+    # What is there decides, then what the server offers: a database made without the extension stays plain, one made
+    # under another licence stays what it was, whatever was installed or set since.
     if partitioned or not timescale:
         return PlainPostgres()
-    return TimescaleCommunity() if licence == "timescale" else TimescaleApache()
+    if aggregated is None:
+        aggregated = licence == "timescale"
+    return TimescaleCommunity() if aggregated else TimescaleApache()
 
 
 def detect(connection: psycopg.Connection[Any]) -> Edition:

@@ -19,7 +19,7 @@ import pytest
 from psycopg import sql
 
 from precursor.embedded import find_mosquitto
-from telemetry import schema
+from telemetry import database, schema
 
 DATA = Path(os.environ.get("PRECURSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -168,8 +168,8 @@ def dsn(new_database: Callable[[], str]) -> str:
 
 @pytest.fixture
 async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to it."""
-    made = await asyncpg.connect(dsn)
+    """A connection to it, made as the engine makes its own."""
+    made = await database.connect(dsn)
     yield made
     await made.close()
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbm.state_rollup import Refreshed, kpis, newest_report, refresh, touch
+from telemetry import database
 from telemetry.batch import ReadingBatch, to_datetime, to_micros
 from telemetry.editions import PlainPostgres, detect_async
 from telemetry.plant import AssetState
@@ -79,7 +80,7 @@ STATE, TEMPERATURE, OTHER_STATE = 1, 2, 3
 @pytest.fixture
 async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """To a database with pump-1 (its state and a temperature) and fan-2 (its state)."""
-    opened = await asyncpg.connect(dsn)
+    opened = await database.connect(dsn)
     await opened.execute(
         """
         INSERT INTO site (name) VALUES ('north');
@@ -97,7 +98,7 @@ async def connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 @asynccontextmanager
 async def another(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A second connection to the same database."""
-    opened = await asyncpg.connect(dsn)
+    opened = await database.connect(dsn)
     try:
         yield opened
     finally:
