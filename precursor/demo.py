@@ -82,6 +82,8 @@ class Demo:
     speed: float
     """event seconds a second"""
     seed: int = 7
+    echo_topic: str | None = None
+    """see `simulators.publisher.publish`"""
     engine: Engine = field(init=False)
     plant: SimulatedPlant = field(init=False)
     progress: Progress | None = field(init=False, default=None)
@@ -151,6 +153,7 @@ class Demo:
             speed=self.speed,
             progress=note,
             stop=halt,
+            echo_topic=self.echo_topic,
         )
 
     async def _until(self, condition: Callable[[], bool], complaint: str, patience_s: float) -> None:

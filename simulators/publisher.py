@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Any
 
 import structlog
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv311
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -32,6 +32,8 @@ _POLL_S = 0.1
 _STOP_GRACE_S = 5.0
 """how long acknowledgements are waited for after a stop request"""
 _PROGRESS_EVERY_S = 0.2
+_ECHO_S = 10.0
+"""how long the broker may take to pass on what it has acknowledged"""
 
 _log = structlog.get_logger(__name__)
 
@@ -88,6 +90,7 @@ def publish(
     patience_s: float = 60.0,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
+    echo_topic: str | None = None,
 ) -> Published:
     """Sends all messages and returns once the broker has acknowledged each. Blocks; made for a thread.
 
@@ -104,6 +107,8 @@ def publish(
         patience_s: how long the broker may be away, or acknowledge nothing, before this gives up.
         progress: called in this thread, a few times a second and once at the end.
         stop: set it from another thread to end early; what was sent is waited for, some seconds at most.
+        echo_topic: stay connected until a last message on this topic has come back to us, some seconds at most.
+            For a broker (amqtt) that acknowledges before it passes on, and forgets the rest when we leave.
 
     Raises:
         BrokerUnavailableError: patience ran out.
@@ -115,7 +120,14 @@ def publish(
     begun_s = time.monotonic()
     pace = Pace(speed=speed, rate=rate)
     with _Connection(
-        host, port, client_id=client_id, username=username, password=password, tls=tls, patience_s=patience_s
+        host,
+        port,
+        client_id=client_id,
+        username=username,
+        password=password,
+        tls=tls,
+        patience_s=patience_s,
+        echo_topic=echo_topic,
     ) as link:
         outbox = _Outbox(link, window=window, stop=stop or threading.Event(), progress=progress)
         outbox.wait_for(lambda: link.up)
@@ -125,6 +137,10 @@ def publish(
                 break
             outbox.send(message)
         outbox.drain()
+        if echo_topic is not None and not outbox.wait_for_echo():
+            _log.warning(
+                "broker_did_not_echo", broker=link.address, advice="the last messages may not have got through"
+            )
         return Published(
             messages=link.messages,
             readings=link.readings,
@@ -140,6 +156,7 @@ class _News(Enum):
     DOWN = auto()
     REFUSED = auto()
     ACKNOWLEDGED = auto()
+    ECHO = auto()
 
 
 class _Connection:
@@ -159,8 +176,11 @@ class _Connection:
         password: str | None,
         tls: bool,
         patience_s: float,
+        echo_topic: str | None = None,
     ) -> None:
         self.address = f"{host}:{port}"
+        self.echoed = False
+        self._echo_topic = echo_topic
         self.up = False
         self.sent: dict[int, int] = {}
         """readings by packet id of the messages not yet acknowledged"""
@@ -179,6 +199,7 @@ class _Connection:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
         if username is not None:
             self._client.username_pw_set(username, password)
         if tls:
@@ -203,6 +224,11 @@ class _Connection:
             self._alive_s = time.monotonic()
         self.sent[info.mid] = message.readings
 
+    def ask_for_echo(self) -> None:
+        """Sends a message to ourselves: once it is back, the broker has passed on all that we sent before it."""
+        if self._echo_topic is not None:
+            self._client.publish(self._echo_topic, b"echo", qos=0)
+
     def listen(self, timeout_s: float) -> None:
         """Takes in all news there are; waits for the first at most `timeout_s` seconds.
 
@@ -223,9 +249,12 @@ class _Connection:
 
     def _take(self, news: _News, detail: Any) -> None:
         if news is _News.ACKNOWLEDGED:
-            self.messages += 1
-            self.readings += self.sent.pop(detail)
             self._alive_s = time.monotonic()
+            if detail in self.sent:  # and not the echo
+                self.messages += 1
+                self.readings += self.sent.pop(detail)
+        elif news is _News.ECHO:
+            self.echoed = True
         elif news is _News.UP:
             if self._ever_up:
                 _log.info("broker_back", broker=self.address, to_send_again=len(self.sent))
@@ -240,13 +269,15 @@ class _Connection:
 
     def _on_connect(
         self,
-        _client: Client,
+        client: Client,
         _userdata: Any,
         _flags: ConnectFlags,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
         if not reason.is_failure:
+            if self._echo_topic is not None:
+                client.subscribe(self._echo_topic, qos=0)
             self._news.put((_News.UP, None))
         elif str(reason) != "Server unavailable":  # that one may pass: paho tries again
             self._news.put((_News.REFUSED, str(reason)))
@@ -265,6 +296,9 @@ class _Connection:
         self, _client: Client, _userdata: Any, mid: int, _reason: ReasonCode, _properties: Properties
     ) -> None:
         self._news.put((_News.ACKNOWLEDGED, mid))
+
+    def _on_message(self, _client: Client, _userdata: Any, _message: MQTTMessage) -> None:
+        self._news.put((_News.ECHO, None))
 
 
 class _Outbox:
@@ -319,6 +353,14 @@ class _Outbox:
         while self._link.sent and time.monotonic() < give_up_s:
             self._listen(_POLL_S)
         self._report()
+
+    def wait_for_echo(self) -> bool:
+        """Waits until our message to ourselves is back, some seconds at most. False: it is not."""
+        give_up_s = time.monotonic() + _ECHO_S
+        self._link.ask_for_echo()
+        while not self._link.echoed and time.monotonic() < give_up_s:
+            self._listen(_POLL_S)
+        return self._link.echoed
 
     def _listen(self, timeout_s: float) -> None:
         self._link.listen(timeout_s)

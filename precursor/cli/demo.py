@@ -61,7 +61,9 @@ def demo(duration: float, speed: float, seed: int, out: Path, as_json: bool) -> 
         with parts.database(private) as dsn, parts.broker(private) as mqtt:
             from precursor.demo import Demo, draw
 
-            run = Demo(dsn=dsn, mqtt=mqtt, duration_s=duration, speed=speed, seed=seed)
+            run = Demo(
+                dsn=dsn, mqtt=mqtt, duration_s=duration, speed=speed, seed=seed, echo_topic=parts.echo_topic(private)
+            )
             with _live(quiet=as_json) as watch:
                 summary = asyncio.run(_run(run, watch))
             picture = None

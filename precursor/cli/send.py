@@ -204,6 +204,7 @@ def _publish(
             rate=rate,
             progress=show,
             stop=threading.Event(),
+            echo_topic=parts.echo_topic(settings),
         )
 
 

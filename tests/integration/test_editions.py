@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,7 +36,8 @@ INSERT INTO asset (name, area_id) VALUES ('pump-1', 1), ('fan-2', 1);
 INSERT INTO sensor (name, asset_id, kind) VALUES ('pump-1.state', 1, 'state'), ('fan-2.state', 2, 'state');
 """
 
-type Days = dict[tuple[datetime, int, int, int], tuple[float, int]]
+Days = dict[tuple[datetime, int, int, int], tuple[float, int]]
+"""seconds and entries by day, asset, sensor and state"""
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,10 @@ def offered(unmigrated_dsn: str) -> str:
 
 
 @pytest.fixture
-async def plant(connection: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+async def plant(connection: asyncpg.Connection) -> asyncpg.Connection:
     """A connection to a database with two state sensors."""
     await connection.execute(PLANT)
-    yield connection
+    return connection
 
 
 @pytest.fixture
