@@ -5,6 +5,7 @@ from importlib.resources import files
 from alembic.script import ScriptDirectory
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
 
 from api import alarms, assets, health, kpis, ledger, problems, sensors, work_orders
 from api.database import PoolSource
@@ -39,7 +40,8 @@ def create_app(
         engine_status: what the parts of an engine in this process say; /health/ready is 503 while one says False.
         newest_revision: the schema this program needs; None: the newest of `telemetry/migrations`.
     """
-    app = FastAPI(
+    # Not FastAPI itself: its page loads from the internet, which a plant network does not have.
+    app = FastAPIOffline(
         title="Precursor",
         summary="Readings in, the right work order out.",
         description=_DESCRIPTION,

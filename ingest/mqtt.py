@@ -58,6 +58,7 @@ class MqttSource:
         self._arrived = asyncio.Event()
         self._ready = asyncio.Event()
         self._failure: BaseException | None = None
+        self._left_over = False
         self._connection: Connection | None = None
         self._generation = 0
         self._connections = 0
@@ -132,13 +133,15 @@ class MqttSource:
         max_wait_s: float = 0.1,
         idle_s: float = 0.005,
         timeout_s: float | None = None,
+        max_bytes: int = 1 << 20,
     ) -> list[Message]:
         """The next messages, in the order in which they came.
 
         Waits for the first one up to `timeout_s` (None: for ever), then collects until there are
         `max_messages`, or `max_wait_s` have passed, or nothing new came for `idle_s`, or the window of
         unacknowledged messages is full: a broker that sends 20 and waits for their acknowledgement is
-        answered at once.
+        answered at once. Gives no more than the message with which `max_bytes` of payload are reached, and
+        then the rest at once with the next call.
 
         Empty after `timeout_s`, after `stop`, and when the connection was lost while collecting. A cancelled
         call loses nothing.
@@ -149,16 +152,21 @@ class MqttSource:
         inbox = self._desk.inbox
         if not inbox and not await self._wait_for_arrival(timeout_s):
             return []
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + max_wait_s
-        seen = 0
-        while seen < len(inbox) < max_messages and loop.time() < deadline and not self._is_full():
-            seen = len(inbox)
-            await asyncio.sleep(idle_s)
+        if not self._left_over:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + max_wait_s
+            seen = 0
+            while seen < len(inbox) < max_messages and loop.time() < deadline and not self._is_full():
+                seen = len(inbox)
+                await asyncio.sleep(idle_s)
         messages: list[Message] = []
+        room = max_bytes
         with contextlib.suppress(IndexError):  # the network thread empties the inbox when the connection is lost
-            while len(messages) < max_messages:
-                messages.append(inbox.popleft())
+            while len(messages) < max_messages and room > 0:
+                message = inbox.popleft()
+                messages.append(message)
+                room -= len(message.payload)
+        self._left_over = bool(inbox)
         return messages
 
     def ack(self, messages: Sequence[Message]) -> None:

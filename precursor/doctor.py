@@ -5,10 +5,9 @@ import platform
 import socket
 from dataclasses import dataclass
 
-from precursor import __version__, parts
-from precursor.embedded import find_mosquitto, running_broker
+from precursor import __version__, parts, preflight
+from precursor.embedded import find_mosquitto, has_embedded_database, running_broker
 from precursor.settings import Settings
-from telemetry import schema
 from telemetry.errors import PrecursorError
 
 __all__ = ["Finding", "examine"]
@@ -43,9 +42,12 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _database(settings: Settings) -> list[Finding]:
     kind = "embedded" if settings.database.dsn is None else "from settings"
+    if settings.database.dsn is None and not has_embedded_database(settings.data_dir):
+        text = f"(embedded) none in {settings.data_dir.absolute()} yet; `precursor up` would make it"
+        return [Finding(subject="database", ok=True, text=text)]
     try:
         with parts.database(settings) as dsn:
-            state = schema.inspect(dsn)
+            state = preflight.inspect(dsn)
     except PrecursorError as error:
         return [Finding(subject="database", ok=False, text=f"({kind}) {error}")]
     edition = f"{state.edition} {state.edition_version}".strip()

@@ -104,7 +104,10 @@ def _writing(data_dir: Path) -> Iterator[None]:
 
 def has_embedded_database(data_dir: Path) -> bool:
     """Whether a database was made in this folder before."""
-    return (data_dir / "postgres" / "PG_VERSION").exists()
+    try:
+        return (data_dir / "postgres" / "PG_VERSION").exists()
+    except OSError:  # somebody else's: it is there, and opening it will say what is the matter
+        return True
 
 
 @contextlib.contextmanager
@@ -119,7 +122,7 @@ def embedded_database(data_dir: Path) -> Iterator[str]:
         data_dir.mkdir(parents=True, exist_ok=True)
         folder = data_dir.resolve()
         use = _Use(folder, "postgres")
-    with use.begin():
+    with use.begin(), _writing(data_dir):
         address, pid = _start_postgres(folder / "postgres")
     try:
         yield address
@@ -160,7 +163,7 @@ def _start_postgres(data: Path) -> tuple[str, int]:
             server = get_server(data, cleanup_mode=None, start=False)
             server.ensure_pgdata_inited()
             server.ensure_postgres_running()
-            return str(server.get_uri()), int(server.get_pid())
+            return str(server.get_uri()), int(server.get_postmaster_info().pid)
         except (subprocess.TimeoutExpired, AssertionError) as error:
             # It runs, but is not ready: recovery after a crash.
             if time.monotonic() > deadline:
@@ -245,13 +248,18 @@ plugins:
 
 def running_broker(data_dir: Path) -> Broker | None:
     """The embedded broker that another program started in this folder, if it answers."""
+    broker = _noted_broker(data_dir)
+    return broker if broker is not None and _answers(broker.port) else None
+
+
+def _noted_broker(data_dir: Path) -> Broker | None:
     folder = data_dir.resolve() / "broker"
     try:
         broker = Broker(**json.loads((folder / "running.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
     # After a restart of the machine both its process id and its port may be somebody else's.
-    return broker if _runs(broker.pid, str(folder)) and _answers(broker.port) else None
+    return broker if _runs(broker.pid, str(folder)) else None
 
 
 @contextlib.contextmanager
@@ -282,7 +290,7 @@ def embedded_broker(data_dir: Path, *, port: int = 1883, prefer: str = "mosquitt
     finally:
         with use.end() as last:
             # It may have died meanwhile, and another program have started a new one.
-            if last and (now := running_broker(data_dir)) is not None:
+            if last and (now := _noted_broker(data_dir)) is not None:
                 _stop(now.pid, (signal.SIGTERM, signal.SIGKILL))
                 (folder / "running.json").unlink(missing_ok=True)
         if process is not None:

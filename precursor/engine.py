@@ -48,7 +48,9 @@ class EngineOptions:
     """How the engine batches and what it waits for."""
 
     batch_messages: int = 10_000
-    batch_wait_s: float = 0.1
+    batch_bytes: int = 1 << 20
+    """of payload; bounds the readings of a transaction where messages carry many"""
+    batch_wait_s: float = 0.03
     limits: DoorLimits = field(default_factory=DoorLimits)
     lateness_s: float = 0.0
     silence_s: float = 5.0
@@ -132,6 +134,7 @@ class Engine:
                         if not pending:
                             pending = await self._source.receive(
                                 max_messages=self._options.batch_messages,
+                                max_bytes=self._options.batch_bytes,
                                 max_wait_s=self._options.batch_wait_s,
                                 timeout_s=_IDLE_S,
                             )

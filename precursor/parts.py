@@ -77,6 +77,7 @@ def engine_options(settings: Settings) -> EngineOptions:
     """The settings of batching and evaluation."""
     return EngineOptions(
         batch_messages=settings.ingest.batch_messages,
+        batch_bytes=settings.ingest.batch_bytes,
         batch_wait_s=settings.ingest.batch_wait_s,
         limits=DoorLimits(
             max_payload_bytes=settings.ingest.max_payload_bytes,

@@ -2,23 +2,32 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Coroutine, Iterator
 
 import asyncpg
 import structlog
 import uvicorn
-from api.app import create_app
 
+from api.app import create_app
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor import parts
 from precursor.engine import Engine
 from precursor.scheduler import Scheduler, connectors
 from precursor.settings import Settings
+from telemetry import database
+from telemetry.errors import ConfigurationError, DatabaseUnavailableError, TransientError
+from telemetry.plant_store import plant_revision
 
 __all__ = ["run", "stop_on_signals"]
 
 _log = structlog.get_logger(__name__)
+
+_RETRY_S = (0.2, 5.0)
+"""first and longest pause between attempts to reach the database at the start, s"""
 
 
 @contextlib.contextmanager
@@ -50,22 +59,84 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def run(settings: Settings, *, dsn: str, mqtt: MqttOptions | None, scheduler: bool, api: bool) -> None:
+async def run(
+    settings: Settings,
+    *,
+    dsn: str,
+    mqtt: MqttOptions | None,
+    scheduler: bool,
+    api: bool,
+    prepare: Callable[[], None],
+) -> None:
     """Run parts until a signal: the engine where `mqtt` names a broker, periodic jobs, the HTTP interface.
 
-    The first part that fails stops the others, and its error is raised.
+    `prepare` makes sure of the database; it blocks, runs in a thread, and is tried again while the database is away.
+    The HTTP interface serves meanwhile. The first part that fails stops the others in order, and its error is raised.
+
+    Raises:
+        TransientError: the HTTP interface's port is taken.
+        ConfigurationError: a part or `prepare` cannot work as it is set.
     """
     engine = None
     if mqtt is not None:
         engine = Engine(dsn=dsn, source=MqttSource(mqtt), options=parts.engine_options(settings))
-    with stop_on_signals() as stop:
+    failures: list[Exception] = []
+
+    async def watched(part: Coroutine[object, object, None]) -> None:
+        try:
+            await part
+        except Exception as error:
+            # Raised below, once the other parts have ended in order instead of being cancelled.
+            failures.append(error)
+            stop.set()
+
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(_listen(settings.api.host, settings.api.port)) if api else None
+        stop = opened.enter_context(stop_on_signals())
         async with asyncio.TaskGroup() as group:
-            if engine is not None:
-                group.create_task(engine.run(stop), name="engine")
-            if scheduler:
-                group.create_task(_schedule(settings, dsn, stop), name="scheduler")
-            if api:
-                group.create_task(_serve(settings, dsn, engine, stop), name="api")
+            if listener is not None:
+                group.create_task(watched(_serve(listener, dsn, engine, stop)), name="api")
+            await watched(_prepared(prepare, stop))
+            if not stop.is_set() and engine is not None:
+                await watched(_say_without_plant(dsn))
+                group.create_task(watched(engine.run(stop)), name="engine")
+            if not stop.is_set() and scheduler:
+                group.create_task(watched(_schedule(settings, dsn, stop)), name="scheduler")
+    if failures:
+        raise failures[0]
+    _log.info("stopped")
+
+
+async def _prepared(prepare: Callable[[], None], stop: asyncio.Event) -> None:
+    pause_s, waiting = _RETRY_S[0], False
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(prepare)
+        except DatabaseUnavailableError as error:
+            if not waiting:
+                _log.warning("database_unavailable", error=str(error), then="waiting with backoff until it is there")
+                waiting = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)
+            pause_s = min(2 * pause_s, _RETRY_S[1])
+        else:
+            return
+
+
+async def _say_without_plant(dsn: str) -> None:
+    """An engine without a plant listens to nothing, which looks like one that does not work."""
+    with contextlib.suppress(DatabaseUnavailableError):  # the engine will say so
+        connection = await database.connect(dsn)
+        try:
+            with database.translated():
+                applied = await plant_revision(connection)
+        finally:
+            await connection.close(timeout=5)
+        if not applied:
+            _log.warning(
+                "no_plant_applied",
+                advice="nothing is listened to yet; run `precursor apply plant.yaml`, it is taken over within a second",
+            )
 
 
 async def _schedule(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
@@ -73,22 +144,38 @@ async def _schedule(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
         await Scheduler(dsn, told).run(stop)
 
 
-async def _serve(settings: Settings, dsn: str, engine: Engine | None, stop: asyncio.Event) -> None:
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, before anything else is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        said = f"the HTTP interface cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
+        if error.errno == errno.EADDRINUSE:
+            raise TransientError(
+                f"{said}; does another `precursor up` run? Stop what listens there, or set PRECURSOR_API__PORT"
+            ) from error
+        if isinstance(error, socket.gaierror):
+            said = f"the HTTP interface cannot listen on {host}:{port}: {error.strerror}"
+        raise ConfigurationError(f"{said}; check PRECURSOR_API__HOST and PRECURSOR_API__PORT") from error
+
+
+async def _serve(listener: socket.socket, dsn: str, engine: Engine | None, stop: asyncio.Event) -> None:
     status = None if engine is None else engine.status
     # No connection is needed to start: a database that is away is the readiness check's to tell.
     async with asyncpg.create_pool(dsn, min_size=0, max_size=8, server_settings={"TimeZone": "UTC"}) as pool:
-        app = create_app(pool, engine_status=status)
         config = uvicorn.Config(
-            app,
-            host=settings.api.host,
-            port=settings.api.port,
+            create_app(pool, engine_status=status),
             log_level="warning",
             lifespan="off",
             access_log=False,
+            # A client that reads slowly, or never ends its request, does not keep the engine from stopping.
+            timeout_graceful_shutdown=5,
         )
         server = _Server(config)
-        serving = asyncio.create_task(server.serve(), name="uvicorn")
-        _log.info("api_listening", url=f"http://{settings.api.host}:{settings.api.port}")
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
+        host, port = listener.getsockname()[:2]
+        _log.info("api_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/docs")
         stopped = asyncio.create_task(stop.wait(), name="api stop")
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True

@@ -25,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 _STATES_EVERY_S = 5
 _OUTBOX_EVERY_S = 2
+_PATIENCE_S = 10.0
+"""how long running jobs may take at a stop before they are cancelled, s"""
 
 
 @contextlib.asynccontextmanager
@@ -56,6 +58,7 @@ class Scheduler:
         self._dsn = dsn
         self._told = told
         self._failing: set[str] = set()
+        self._running: set[asyncio.Task[object]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -73,24 +76,52 @@ class Scheduler:
         try:
             await stop.wait()
         finally:
+            # APScheduler's own shutdown cancels what runs; a job in the middle of its work is let end.
+            scheduler.pause()
+            await self._finish()
             scheduler.shutdown(wait=False)
 
+    async def _finish(self) -> None:
+        await asyncio.sleep(0)  # a job handed out just now begins
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=_PATIENCE_S)
+            for task in late:
+                task.cancel()
+
     async def _guarded(self, name: str, job: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         try:
-            connection = await database.connect(self._dsn, name=f"precursor {name}")
-            try:
-                with database.translated():
-                    await job(connection)
-            finally:
-                await connection.close(timeout=5)
+            await self._once(job)
+        except asyncio.CancelledError:
+            # Only `_finish` cancels; its transaction is rolled back and the job done again after the next start.
+            _log.warning("job_cut_short", job=name)
         except TransientError as error:
             if name not in self._failing:
                 self._failing.add(name)
-                _log.warning("job_failing", job=name, error=str(error))
+                _log.warning("job_failing", job=name, error=str(error), then="trying on")
+        except Exception:
+            # A bug in one job must not take the others, and the engine in the same process, with it.
+            if name not in self._failing:
+                self._failing.add(name)
+                _log.exception("job_failing", job=name, then="trying on")
         else:
             if name in self._failing:
                 self._failing.remove(name)
                 _log.info("job_works_again", job=name)
+        finally:
+            self._running.discard(task)
+
+    async def _once(self, job: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        connection = await database.connect(self._dsn, name="precursor scheduler")
+        try:
+            with database.translated():
+                await job(connection)
+        finally:
+            # A server that is away cannot say goodbye.
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await connection.close(timeout=5)
 
     @staticmethod
     async def _count_states(connection: asyncpg.Connection) -> None:

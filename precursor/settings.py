@@ -55,7 +55,10 @@ class IngestSettings(_Section):
     """Batches, and what is turned away at the door."""
 
     batch_messages: int = Field(default=10_000, ge=1, description="messages in one transaction at most")
-    batch_wait_s: float = Field(default=0.1, gt=0, le=10, description="how long a batch is collected, s")
+    batch_bytes: int = Field(
+        default=1_048_576, ge=1024, description="payload in one transaction at most, to within a message, bytes"
+    )
+    batch_wait_s: float = Field(default=0.03, gt=0, le=10, description="how long a batch is collected, s")
     max_payload_bytes: int = Field(default=262_144, ge=16, description="larger payloads are rejected, bytes")
     earliest: datetime = Field(
         default=datetime(2000, 1, 1, tzinfo=UTC), description="readings of earlier times are rejected"

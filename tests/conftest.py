@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from precursor.embedded import find_mosquitto
@@ -32,6 +33,13 @@ def pytest_report_header() -> list[str]:
         f"mosquitto: {find_mosquitto() or 'none: tests that need a real broker are skipped'}",
         f"recorded plant data: {'there' if DATA.is_dir() else 'none: tests that need it are skipped'}",
     ]
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A command run inside a test sets logging up for the whole process: that ends with the test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

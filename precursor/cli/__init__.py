@@ -1,7 +1,11 @@
 """The command line. Each command lives in a module of its own and is imported when it is called."""
 
+import difflib
 import importlib
+import os
+import signal
 import sys
+from typing import NoReturn
 
 import click
 
@@ -46,6 +50,14 @@ class _Lazy(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
@@ -62,8 +74,14 @@ def _group() -> None:
 
 
 def main() -> None:
-    """Entry point: errors of ours become one message and an exit status, not a traceback."""
+    """Entry point: errors of ours become one message and an exit status, not a traceback.
+
+    Exit status 2: something the user set or typed is wrong; 1: something failed.
+    """
+    # Ended by a supervisor: embedded parts must not outlive us. The engine takes the signal over while it runs.
+    signal.signal(signal.SIGTERM, _ended)
     try:
+        _warn_of_unknown_names()
         _group(prog_name="precursor")
     except ConfigurationError as error:
         click.echo(f"precursor: {error}", err=True)
@@ -73,3 +91,18 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _ended(_number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _warn_of_unknown_names() -> None:
+    suspects = [name for name in os.environ if name.upper().startswith("PRECURSOR_")]
+    if not suspects:
+        return
+    from precursor.cli.environment import unknown_names
+
+    for name, close in unknown_names(suspects):
+        hint = f"; did you mean {close}?" if close else ", see docs/settings.md"
+        click.echo(f"precursor: warning: {name} is set, but there is no such setting{hint}", err=True)

@@ -1,44 +1,34 @@
 """`precursor kpi | work-orders`: what reliability engineers and planners look at."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from precursor import parts
+from precursor.cli.connection import with_connection
 from precursor.cli.table import print_table
-from precursor.settings import read_settings
 
 if TYPE_CHECKING:
     import asyncpg
 
 __all__ = ["kpi", "work_orders"]
 
-_T = TypeVar("_T")
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
-
-
-def _with_connection(work: "Callable[[asyncpg.Connection], Awaitable[_T]]") -> _T:
-    async def run(dsn: str) -> _T:
-        from telemetry import database
-
-        connection = await database.connect(dsn)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
-
-    with parts.database(read_settings()) as dsn:
-        return asyncio.run(run(dsn))
 
 
 @click.command()
 @click.option("--asset", help="One asset alone.")
-@click.option("--from", "begin", type=_MOMENT, help="Begin of the window, UTC  [default: 30 days before its end].")
-@click.option("--to", "end", type=_MOMENT, help="End of the window, UTC  [default: now].")
+@click.option(
+    "--from", "begin", type=_MOMENT, metavar="TIME", help="Begin of the window, UTC  [default: 30 days before its end]."
+)
+@click.option(
+    "--to",
+    "end",
+    type=_MOMENT,
+    metavar="TIME",
+    help="End of the window, UTC: 2026-11-20 or 2026-11-20T06:00  [default: now].",
+)
 @click.option(
     "--by",
     type=click.Choice(["total", "day"]),
@@ -71,7 +61,7 @@ def kpi(
         await state_rollup.refresh(connection, await detect_async(connection))
         return list(await state_rollup.kpis(connection, begin=since, end=until, asset=asset, by=by))
 
-    rows = _with_connection(work)
+    rows = with_connection(work)
     if as_json:
         click.echo(json.dumps([row.document() for row in rows]))
     elif rows:
@@ -120,7 +110,7 @@ def work_orders(
             )
         return list(await connection.fetch(load_queries("workorder_bridge")["list_orders"], everything))
 
-    rows = _with_connection(work)
+    rows = with_connection(work)
     if as_json:
         documents = [
             {

@@ -1,16 +1,19 @@
 """`precursor migrate | doctor | apply | ledger`: the database and what it knows of the plant."""
 
-import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from precursor import parts
+from precursor import parts, preflight
+from precursor.cli.connection import with_connection
 from precursor.cli.table import print_table
 from precursor.settings import read_settings
+
+if TYPE_CHECKING:
+    import asyncpg
 
 __all__ = ["apply", "doctor", "ledger", "migrate"]
 
@@ -18,12 +21,8 @@ __all__ = ["apply", "doctor", "ledger", "migrate"]
 @click.command()
 def migrate() -> None:
     """Bring the database to the schema this program needs; nothing happens where it is there already."""
-    from telemetry import schema
-
     with parts.database(read_settings()) as dsn:
-        before = schema.inspect(dsn)
-        schema.migrate(dsn)
-        after = schema.inspect(dsn)
+        before, after = preflight.migrate(dsn)
     if before.revision == after.revision:
         click.echo(f"the schema is at {after.revision} already ({after.edition})")
     else:
@@ -41,10 +40,12 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     second. See docs/plant-file.md and examples/plant.yaml.
     """
     from precursor.apply import apply as apply_file
-    from telemetry import schema
+    from precursor.plantfile.reader import read_plant_file
 
-    with parts.database(read_settings()) as dsn:
-        schema.migrate(dsn)
+    settings = read_settings()
+    read_plant_file(file)  # a mistake in it is said before a database is made
+    with parts.database(settings) as dsn:
+        preflight.migrate(dsn)
         plan = apply_file(dsn, file, dry_run=dry_run)
     click.echo(json.dumps(plan.as_json()) if as_json else plan.as_text())
 
@@ -53,7 +54,7 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the ledger as JSON.")
 def ledger(as_json: bool) -> None:
     """Received = stored + duplicate + rejected, for each source. Exit status 1 where it does not add up."""
-    rows = asyncio.run(_ledger())
+    rows = with_connection(_ledger)
     if as_json:
         click.echo(json.dumps(rows))
     else:
@@ -77,16 +78,10 @@ def ledger(as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _ledger() -> list[dict[str, Any]]:
-    from telemetry import database
+async def _ledger(connection: "asyncpg.Connection") -> list[dict[str, Any]]:
     from telemetry.ledger import read_ledger
 
-    with parts.database(read_settings()) as dsn:
-        connection = await database.connect(dsn)
-        try:
-            rows = await read_ledger(connection)
-        finally:
-            await connection.close()
+    rows = await read_ledger(connection)
     return [{**row, "rejected_by_reason": json.loads(str(row["rejected_by_reason"]))} for row in rows]
 
 

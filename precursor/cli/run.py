@@ -1,13 +1,14 @@
 """`precursor up | ingest | scheduler | api`."""
 
 import asyncio
+from functools import partial
+from pathlib import Path
 
 import click
 import structlog
 
-from precursor import logs, parts
+from precursor import logs, parts, preflight
 from precursor.settings import Settings, read_settings
-from telemetry import schema
 
 __all__ = ["api", "ingest", "scheduler", "up"]
 
@@ -21,52 +22,69 @@ def _prepare() -> Settings:
 
 
 @click.command()
-@click.option("--plant", type=click.Path(exists=True, dir_okay=False), help="Apply this plant file first.")
-def up(plant: str | None) -> None:
-    """Run everything in one process: ingest, scheduler and API.
+@click.option("--plant", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Apply this file first.")
+def up(plant: Path | None) -> None:
+    """Run everything in one process: ingest, scheduler and API. Ctrl-C ends it in order.
 
     Database and broker are embedded, with their data in the data folder, unless settings name real ones. The
     database is brought to the schema this program needs.
     """
-    from pathlib import Path
-
     from precursor.apply import apply
+    from precursor.plantfile.reader import read_plant_file
     from precursor.runtime import run
 
     settings = _prepare()
-    with parts.database(settings) as dsn, parts.broker(settings) as mqtt:
-        schema.migrate(dsn)
+    if plant is not None:
+        read_plant_file(plant)  # a mistake in it is said before anything is started
+
+    def prepare(dsn: str) -> None:
+        _, state = preflight.migrate(dsn)
+        _log.info("schema", revision=state.revision, edition=state.edition)
         if plant is not None:
-            click.echo(apply(dsn, Path(plant)).as_text())
-        _log.info("up", broker=f"{mqtt.host}:{mqtt.port}", database=schema.inspect(dsn).edition)
-        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=True, api=True))
+            click.echo(apply(dsn, plant).as_text())
+
+    with parts.database(settings) as dsn, parts.broker(settings) as mqtt:
+        _log.info("up", broker=f"{mqtt.host}:{mqtt.port}", data=str(settings.data_dir.absolute()))
+        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=True, api=True, prepare=partial(prepare, dsn)))
 
 
 @click.command()
 def ingest() -> None:
-    """Run the part between broker and database: store, evaluate, open work orders."""
+    """Run the part between broker and database: store, evaluate, open work orders.
+
+    Needs a database that `precursor migrate` has prepared; one that is away is waited for.
+    """
     from precursor.runtime import run
 
     settings = _prepare()
     with parts.database(settings) as dsn, parts.broker(settings) as mqtt:
-        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=False, api=False))
+        check = partial(preflight.require_schema, dsn)
+        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=False, api=False, prepare=check))
 
 
 @click.command()
 def scheduler() -> None:
-    """Run the periodic jobs: KPI rollup, work-order delivery."""
+    """Run the periodic jobs: KPI rollup, work-order delivery.
+
+    Needs a database that `precursor migrate` has prepared; one that is away is waited for.
+    """
     from precursor.runtime import run
 
     settings = _prepare()
     with parts.database(settings) as dsn:
-        asyncio.run(run(settings, dsn=dsn, mqtt=None, scheduler=True, api=False))
+        check = partial(preflight.require_schema, dsn)
+        asyncio.run(run(settings, dsn=dsn, mqtt=None, scheduler=True, api=False, prepare=check))
 
 
 @click.command()
 def api() -> None:
-    """Run the HTTP interface."""
+    """Run the HTTP interface; /docs lists what there is.
+
+    Needs a database that `precursor migrate` has prepared; one that is away is waited for.
+    """
     from precursor.runtime import run
 
     settings = _prepare()
     with parts.database(settings) as dsn:
-        asyncio.run(run(settings, dsn=dsn, mqtt=None, scheduler=False, api=True))
+        check = partial(preflight.require_schema, dsn)
+        asyncio.run(run(settings, dsn=dsn, mqtt=None, scheduler=False, api=True, prepare=check))

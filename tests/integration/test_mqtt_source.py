@@ -312,6 +312,20 @@ async def test_no_more_than_the_allowed_messages_wait_in_memory(broker: Broker, 
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1"], indirect=True)
+async def test_one_call_gives_no_more_than_the_message_that_reaches_its_bytes(broker: Broker, connect: Connect) -> None:
+    source = await connect(broker)
+    assert await source.ready(PATIENCE_S)
+    await asyncio.to_thread(broker.publish, [b"x" * 1_000] * 50)
+    sizes = []
+    async with asyncio.timeout(PATIENCE_S):
+        while sum(sizes) < 50:
+            messages = await source.receive(max_bytes=9_500, max_wait_s=1.0, idle_s=0.1)
+            sizes.append(len(messages))
+            source.ack(messages)
+    assert max(sizes) == 10
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1"], indirect=True)
 async def test_no_more_than_the_allowed_bytes_wait_in_memory(broker: Broker, connect: Connect) -> None:
     source = await connect(broker, max_unacknowledged_bytes=100_000)
     assert await source.ready(PATIENCE_S)
