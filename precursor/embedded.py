@@ -279,7 +279,7 @@ def embedded_broker(data_dir: Path, *, port: int = 1883, prefer: str = "mosquitt
         found = running_broker(data_dir)
         if found is None:
             chosen = _free_port(port)
-            if chosen != port:
+            if port not in (0, chosen):
                 _log.warning(
                     "broker_port_taken", port=port, instead=chosen, advice="stop what listens there, or use that port"
                 )

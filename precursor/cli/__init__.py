@@ -12,7 +12,7 @@ import click
 from precursor import __version__
 from telemetry.errors import ConfigurationError, PrecursorError
 
-__all__ = ["main"]
+__all__ = ["group", "main"]
 
 _COMMANDS = {
     "demo": (
@@ -65,7 +65,7 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="precursor")
-def _group() -> None:
+def group() -> None:
     """IoT telemetry and condition-based maintenance: MQTT readings in, the right work order out.
 
     Settings come from PRECURSOR_* and precursor.toml. Without any, an embedded database and broker are used, with
@@ -82,7 +82,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _ended)
     try:
         _warn_of_unknown_names()
-        _group(prog_name="precursor")
+        group(prog_name="precursor")
     except ConfigurationError as error:
         click.echo(f"precursor: {error}", err=True)
         sys.exit(2)

@@ -8,6 +8,7 @@ import click
 
 from precursor.cli.connection import with_connection
 from precursor.cli.table import print_table
+from telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import asyncpg
@@ -58,6 +59,12 @@ def kpi(
         from cbm import state_rollup
         from telemetry.editions import detect_async
 
+        if asset is not None and not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM asset WHERE name = $1)", asset
+        ):
+            raise ConfigurationError(
+                f"there is no asset {asset!r}; `precursor kpi` without --asset lists those there are"
+            )
         await state_rollup.refresh(connection, await detect_async(connection))
         return list(await state_rollup.kpis(connection, begin=since, end=until, asset=asset, by=by))
 

@@ -1,6 +1,7 @@
 """`precursor simulate | replay`: readings through MQTT, as a gateway would send them."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from precursor import parts
+from precursor import parts, preflight
 from precursor.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -21,18 +22,25 @@ if TYPE_CHECKING:
 
 __all__ = ["replay", "simulate"]
 
+_MORE = click.FloatRange(min=0, min_open=True)
+_SOME = click.FloatRange(min=0)
+
 
 @click.command()
-@click.option("--duration", default=3600.0, show_default=True, help="Event time to simulate, s.")
-@click.option("--interval", default=10.0, show_default=True, help="Event time between readings, s.")
-@click.option("--speed", default=1.0, show_default=True, help="Event seconds a second; 0: as fast as possible.")
+@click.option("--duration", type=_MORE, default=3600.0, show_default=True, help="Event time to simulate, s.")
+@click.option("--interval", type=_MORE, default=10.0, show_default=True, help="Event time between readings, s.")
+@click.option(
+    "--speed", type=_SOME, default=1.0, show_default=True, help="Event seconds a second; 0: as fast as possible."
+)
 @click.option("--seed", default=7, show_default=True, help="Same seed, same readings.")
 @click.option("--fault-asset", default="P-101", show_default=True, help="The asset that fails; 'none': all healthy.")
 @click.option("--onset", default=0.45, show_default=True, help="Fault begins: below 1 a part of the duration, else s.")
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S"]),
-    help="Event time of the first reading, UTC [default: so that the last one is now; at speed 1: now].",
+    metavar="TIME",
+    help="Event time of the first reading, UTC, as 2026-11-20T06:00:00"
+    "  [default: so that the last one is now; at speed 1: now].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def simulate(
@@ -64,7 +72,7 @@ def simulate(
         fault_asset=None if fault_asset == "none" else fault_asset,
         onset=onset,
     )
-    outcome = _publish(settings, plant_messages(plant.ticks()), speed=speed or None, rate=None, total=plant.tick_count)
+    outcome = _publish(settings, plant_messages(plant.ticks()), speed=speed or None, rate=None)
     result = {
         "messages_published": outcome.messages,
         "readings_published": outcome.readings,
@@ -98,18 +106,20 @@ def simulate(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML: which column goes to which topic, and which one is the time (see examples/replay-*.yaml).",
 )
-@click.option("--speed", default=0.0, help="Event seconds a second  [default: 0, as fast as possible].")
-@click.option("--rate", default=0.0, help="Messages a second at most  [default: no limit].")
+@click.option("--speed", type=_SOME, default=0.0, help="Event seconds a second  [default: 0, as fast as possible].")
+@click.option("--rate", type=_SOME, default=0.0, help="Messages a second at most  [default: no limit].")
 @click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%dT%H:%M:%S"]),
-    help="Event time of the first row, UTC, if not as recorded.",
+    metavar="TIME",
+    help="Event time of the first row, UTC, as 2026-11-20T06:00:00  [default: as recorded].",
 )
 @click.option("--gateway-topic", help="Send arrays with sensor names on this topic, instead of single readings.")
-@click.option("--batch", default=100, show_default=True, help="Readings in such an array.")
+@click.option("--batch", type=click.IntRange(min=1), default=100, show_default=True, help="Readings in such an array.")
 @click.option(
     "--wait/--no-wait",
     default=True,
+    show_default=True,
     help="Wait until the engine has taken all of it, and say what became of it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -138,10 +148,12 @@ def replay(
         start=None if start is None else start.replace(tzinfo=UTC),
     )
     summary = recording.summary()
-    with parts.database(settings) as dsn:
+    parts.reachable_broker(settings)
+    messages = recording.messages(gateway_topic=gateway_topic, batch=batch)
+    with contextlib.ExitStack() as held:
+        dsn = held.enter_context(preflight.existing_database(settings)) if wait else ""
         before = asyncio.run(_ledger(dsn)) if wait else {}
-        messages = recording.messages(gateway_topic=gateway_topic, batch=batch)
-        outcome = _publish(settings, messages, speed=speed or None, rate=rate or None, total=None)
+        outcome = _publish(settings, messages, speed=speed or None, rate=rate or None)
         taken = asyncio.run(_taken(dsn, before, outcome.readings)) if wait else {}
     result: dict[str, object] = {
         "rows": summary.rows,
@@ -170,7 +182,6 @@ def _publish(
     *,
     speed: float | None,
     rate: float | None,
-    total: int | None,
 ) -> "Published":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -1,0 +1,110 @@
+"""The periodic jobs, on a real database."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from cbm import state_rollup
+from precursor.scheduler import Scheduler
+
+
+@contextlib.asynccontextmanager
+async def running(dsn: str) -> AsyncIterator[asyncio.Event]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(Scheduler(dsn, []).run(stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await task
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+async def test_a_failing_job_is_said_once_and_once_more_when_it_works_again(
+    dsn: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("precursor.scheduler._STATES_EVERY_S", 0.1)
+    tries = 0
+    healthy = state_rollup.refresh
+
+    async def counted(*arguments: object) -> object:
+        nonlocal tries
+        tries += 1
+        return await healthy(*arguments)  # type: ignore[arg-type] # handed through as they come
+
+    monkeypatch.setattr(state_rollup, "refresh", counted)
+    await connection.execute("ALTER TABLE asset_state_touched RENAME TO away")
+    with capture_logs() as said:
+        async with running(dsn):
+            await until(lambda: tries >= 4, "a job that fails is tried on")
+            await connection.execute("ALTER TABLE away RENAME TO asset_state_touched")
+            await until(lambda: said[-1]["event"] == "job_works_again", "the job works again")
+            seen = tries
+            await until(lambda: tries >= seen + 3, "and goes on")
+    assert [(line["event"], line["job"]) for line in said] == [
+        ("job_failing", "state_rollup"),
+        ("job_works_again", "state_rollup"),
+    ]
+
+
+async def test_a_database_that_is_away_is_no_traceback(unused_tcp_port_dsn: str) -> None:
+    with capture_logs() as said:
+        async with running(unused_tcp_port_dsn):
+            await until(lambda: bool(said), "the failing job is said")
+    [line] = said
+    assert (line["event"], line["log_level"]) == ("job_failing", "warning")
+    assert "exc_info" not in line
+
+
+@pytest.fixture
+def unused_tcp_port_dsn() -> str:
+    return "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+async def test_a_stop_waits_for_the_job_that_is_running(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        begun.set()
+        await asyncio.sleep(0.3)
+        ended.set()
+
+    monkeypatch.setattr(state_rollup, "refresh", slow)
+    with caplog.at_level(logging.WARNING):
+        async with running(dsn) as stop:
+            await begun.wait()
+            stop.set()
+    assert ended.is_set()
+    assert not caplog.records
+
+
+async def test_a_job_that_does_not_end_is_cut_short_at_a_stop(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(state_rollup, "refresh", endless)
+    monkeypatch.setattr("precursor.scheduler._PATIENCE_S", 0.1)
+    with capture_logs() as said, caplog.at_level(logging.WARNING):
+        async with running(dsn):
+            await begun.wait()
+    assert [line["event"] for line in said] == ["job_cut_short"]
+    assert not caplog.records
