@@ -87,6 +87,8 @@ class Scheduler:
             _, late = await asyncio.wait(self._running, timeout=_PATIENCE_S)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late)
 
     async def _guarded(self, name: str, job: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
         task = asyncio.current_task()
