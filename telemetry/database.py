@@ -8,11 +8,19 @@ import asyncpg
 
 from telemetry.errors import DatabaseUnavailableError
 
-__all__ = ["connect", "translated"]
+__all__ = ["SESSION", "connect", "translated"]
 
 # SQLSTATE classes: 08 connection, 53 out of resources (a full disk among them), 57P admin shutdown and crash,
-# 40 serialization failure and deadlock. Everything else is a bug or a configuration and must be loud.
-_TRANSIENT_CLASSES = ("08", "53", "57P", "40")
+# 40 serialization failure and deadlock, 55P03 a lock not to be had now (two refreshes of an aggregate at once).
+# Everything else is a bug or a configuration and must be loud.
+_TRANSIENT_CLASSES = ("08", "53", "57P", "40", "55P03")
+
+SESSION = {
+    "TimeZone": "UTC",
+    # Our statements run for milliseconds; compiling them first, which some servers do by default, takes a second.
+    "jit": "off",
+}
+"""settings of every session of ours"""
 
 
 @contextmanager
@@ -40,5 +48,5 @@ async def connect(dsn: str, *, timeout_s: float = 10.0, name: str = "precursor")
     """
     with translated():
         return await asyncpg.connect(
-            dsn, timeout=timeout_s, server_settings={"application_name": name, "TimeZone": "UTC"}
+            dsn, timeout=timeout_s, server_settings={"application_name": name, **SESSION}
         )

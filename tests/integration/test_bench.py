@@ -13,6 +13,7 @@ from precursor.bench.report import Report
 from precursor.bench.sizes import QUICK
 from precursor.cli.bench import bench
 from precursor.settings import DatabaseSettings, Settings
+from telemetry import schema
 
 # The embedded broker may outlive the program that started it, so nobody keeps its Popen object.
 pytestmark = pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running:ResourceWarning")
@@ -98,11 +99,11 @@ def test_the_command_prints_json_and_writes_the_page_from_it(
 
 
 def test_the_command_tells_people_the_same_as_a_table(
-    server_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_dsn: str, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PRECURSOR_DATABASE__DSN", server_dsn)
     monkeypatch.chdir(tmp_path)
     outcome = CliRunner().invoke(bench, ["ingest", "--stage", "store", "--quick"], catch_exceptions=False)
     assert outcome.exit_code == 0
     assert "store.collide" in outcome.stdout
-    assert "edition: plain" in outcome.stdout
+    assert f"edition: {schema.inspect(dsn).edition}" in outcome.stdout
