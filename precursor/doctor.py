@@ -1,14 +1,19 @@
 """What `precursor doctor` looks at."""
 
-import contextlib
 import platform
-import socket
+import queue
+import uuid
 from dataclasses import dataclass
 
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from ingest.mqtt import MqttOptions
 from precursor import __version__, parts, preflight
 from precursor.embedded import find_mosquitto, has_embedded_database, running_broker
 from precursor.settings import Settings
-from telemetry.errors import PrecursorError
+from telemetry.errors import ConfigurationError, PrecursorError
 
 __all__ = ["Finding", "examine"]
 
@@ -76,10 +81,40 @@ def _broker(settings: Settings) -> Finding:
         program = find_mosquitto()
         text = f"mosquitto at {program}" if program else "amqtt: slow, and forgets its queue when it stops"
         return Finding(subject="broker", ok=True, text=f"(embedded) not running; `precursor up` would start {text}")
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=5):
-        return Finding(subject="broker", ok=True, text=f"{host}:{port} answers")
-    return Finding(
-        subject="broker",
-        ok=False,
-        text=f"{host}:{port} does not answer: is it running, and is PRECURSOR_MQTT__HOST right?",
-    )
+    try:
+        said = _log_in(parts.mqtt_options(settings, host, port))
+    except ConfigurationError as error:
+        said = str(error)
+    if said is None:
+        return Finding(subject="broker", ok=True, text=f"{host}:{port} lets us in")
+    return Finding(subject="broker", ok=False, text=f"{host}:{port}: {said}")
+
+
+def _log_in(options: MqttOptions) -> str | None:
+    """Connect and leave; what is wrong, None where nothing is."""
+    answers: queue.Queue[ReasonCode] = queue.Queue()
+    # A name of our own: a second client of the engine's name would throw the engine out.
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"precursor-doctor-{uuid.uuid4().hex[:8]}")
+    client.on_connect = lambda _client, _data, _flags, code, _properties: answers.put(code)
+    client.connect_timeout = _TIMEOUT_S
+    if options.username is not None:
+        client.username_pw_set(options.username, options.password)
+    context = options.tls_context()
+    if context is not None:
+        client.tls_set_context(context)
+    try:
+        client.connect(options.host, options.port)
+    except (OSError, ValueError) as error:
+        return f"{error}; is it running, and are PRECURSOR_MQTT__HOST, __PORT and __CA_FILE right?"
+    client.loop_start()
+    try:
+        code = answers.get(timeout=_TIMEOUT_S)
+    except queue.Empty:
+        return "it listens, but does not answer as an MQTT broker"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return f"refused: {code}; check PRECURSOR_MQTT__USERNAME and __PASSWORD" if code.is_failure else None
+
+
+_TIMEOUT_S = 5.0

@@ -63,11 +63,11 @@ def migrate(dsn: str) -> tuple[schema.SchemaState, schema.SchemaState]:
         schema.migrate(dsn)
     except sqlalchemy.exc.ProgrammingError as error:
         raise ConfigurationError(
-            f"the database does not let us make its tables: {str(error.orig).strip()}; this needs a user who owns"
-            " the database"
+            f"the database does not let us make its tables: {_first_line(error)};"
+            " this needs a user who owns the database"
         ) from error
     except sqlalchemy.exc.OperationalError as error:
-        raise DatabaseUnavailableError(f"the database went away: {str(error.orig).strip()}") from error
+        raise DatabaseUnavailableError(f"the database went away: {_first_line(error)}") from error
     return before, schema.inspect(dsn)
 
 
@@ -79,7 +79,12 @@ def inspect(dsn: str) -> schema.SchemaState:
         DatabaseUnavailableError: it does not answer.
     """
     asyncio.run(_knock(dsn))
-    state = schema.inspect(dsn)
+    try:
+        state = schema.inspect(dsn)
+    except sqlalchemy.exc.ProgrammingError as error:
+        raise ConfigurationError(
+            f"the database does not let us look: {_first_line(error)}; this needs a user with rights on its tables"
+        ) from error
     # Revisions are numbered with leading zeros.
     if state.revision is not None and state.revision > state.newest:
         raise ConfigurationError(
@@ -87,6 +92,10 @@ def inspect(dsn: str) -> schema.SchemaState:
             " use the version of precursor that made it, or a newer one"
         )
     return state
+
+
+def _first_line(error: sqlalchemy.exc.DBAPIError) -> str:
+    return str(error.orig).strip().split("\n", 1)[0]
 
 
 async def _knock(dsn: str) -> None:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,20 +23,8 @@ from precursor.cli.environment import unknown_names
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
-    "demo",
-    "up",
-    "ingest",
-    "scheduler",
-    "api",
-    "migrate",
-    "doctor",
-    "apply",
-    "ledger",
-    "work-orders",
-    "kpi",
-    "simulate",
-    "replay",
-    "dashboards",
+    *("demo", "up", "ingest", "scheduler", "api", "migrate", "doctor", "apply", "ledger", "work-orders", "kpi"),
+    *("simulate", "replay", "dashboards"),
 ]
 
 
@@ -281,3 +270,16 @@ def test_a_ledger_that_does_not_add_up_is_status_1(tmp_path: Path, dsn: str) -> 
     outcome = precursor(tmp_path, "ledger", PRECURSOR_DATABASE__DSN=dsn)
     assert outcome.returncode == 1
     assert "NO" in outcome.stdout
+
+
+def test_doctor_says_of_a_broker_that_is_not_there_what_to_check(tmp_path: Path) -> None:
+    port = free_port()
+    outcome = precursor(tmp_path, "doctor", PRECURSOR_MQTT__HOST="127.0.0.1", PRECURSOR_MQTT__PORT=str(port))
+    assert outcome.returncode == 1
+    assert re.search(rf"^FAIL  broker: 127.0.0.1:{port}: .*PRECURSOR_MQTT__HOST", outcome.stdout, re.MULTILINE)
+
+
+def test_doctor_finds_a_working_broker_working(tmp_path: Path, mosquitto: Any) -> None:
+    settings = {"PRECURSOR_MQTT__HOST": "127.0.0.1", "PRECURSOR_MQTT__PORT": str(mosquitto.port)}
+    outcome = precursor(tmp_path, "doctor", **settings)
+    assert outcome.returncode == 0, outcome.stdout
