@@ -44,6 +44,8 @@ def apply(dsn: str, path: str | Path, dry_run: bool = False) -> Plan:
             return plan if dry_run else apply_plan(connection, plan)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(f"the database does not answer: {error}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(f"the database user may not write the plant: {error}") from error
     except psycopg.errors.UndefinedTable as error:
         raise ConfigurationError("the database has no plant tables yet; run `precursor migrate` first") from error
 

@@ -171,7 +171,8 @@ class Engine:
         if up and self.totals.database_up is not True:
             _log.info("database_connected")
         elif not up and self.totals.database_up is not False:
-            _log.warning("database_unavailable", error=str(error), then="waiting with backoff until it is back")
+            event = "another_engine_works" if isinstance(error, _AnotherEngineError) else "database_unavailable"
+            _log.warning(event, error=str(error), then="waiting with backoff until that is over")
         self.totals.database_up = up
 
     async def _listen(self, plant: Plant) -> None:
@@ -222,6 +223,10 @@ class Engine:
             self._on_commit(committed)
 
 
+class _AnotherEngineError(DatabaseUnavailableError):
+    """The database answers, and is not ours to write to."""
+
+
 class _Session:
     """A connection with everything loaded over it: plant, rules, evaluation resumed from the journal."""
 
@@ -241,7 +246,7 @@ class _Session:
         try:
             with database.translated():
                 if not await connection.fetchval(_ONE_ENGINE):
-                    raise DatabaseUnavailableError(
+                    raise _AnotherEngineError(
                         "another engine works on this database; stop it, or give this one a database of its own"
                     )
                 session = cls(connection, await detect_async(connection), options)

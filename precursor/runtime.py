@@ -163,7 +163,7 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _serve(listener: socket.socket, dsn: str, engine: Engine | None, stop: asyncio.Event) -> None:
     status = None if engine is None else engine.status
     # No connection is needed to start: a database that is away is the readiness check's to tell.
-    async with asyncpg.create_pool(dsn, min_size=0, max_size=8, server_settings={"TimeZone": "UTC"}) as pool:
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=8, server_settings=database.SESSION) as pool:
         config = uvicorn.Config(
             create_app(pool, engine_status=status),
             log_level="warning",

@@ -12,6 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from cbm import state_rollup
 from precursor.settings import Settings
 from telemetry import database
+from telemetry.batch import to_micros
 from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, TransientError
 from workorder_bridge.connector import Connector
@@ -127,7 +128,10 @@ class Scheduler:
 
     @staticmethod
     async def _count_states(connection: asyncpg.Connection) -> None:
-        await state_rollup.refresh(connection, await detect_async(connection))
+        edition = await detect_async(connection)
+        await state_rollup.refresh(connection, edition)
+        # Also where nothing was touched: a process that died between the two left days of the aggregate stale.
+        await edition.refresh_state_rollup(connection, 0, to_micros(datetime.now(UTC)))
 
     async def _deliver(self, connection: asyncpg.Connection) -> None:
         await deliver_due(connection, self._told, now=datetime.now(UTC))

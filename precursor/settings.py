@@ -1,10 +1,12 @@
 """Settings: one frozen object, read once in `main()`, from `PRECURSOR_*` and `precursor.toml`, handed down."""
 
+import difflib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -146,7 +148,20 @@ def read_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        problems = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigurationError("settings that do not fit:\n" + "\n".join(problems)) from error
+        problems = "".join(f"\n  {_problem(details)}" for details in error.errors())
+        raise ConfigurationError(f"settings that do not fit:{problems}") from error
     except ValueError as error:  # TOML that cannot be read
         raise ConfigurationError(f"{_FILE}: {error}") from error
+
+
+def _problem(details: ErrorDetails) -> str:
+    """One wrong setting in a line, with the closest name where there is no such setting."""
+    *above, name = details["loc"]
+    said = details["msg"]
+    if details["type"] == "extra_forbidden":
+        model: type[BaseModel] = Settings
+        for part in above:
+            model = type(model.model_fields[str(part)].default)
+        close = difflib.get_close_matches(str(name), model.model_fields, n=1)
+        said = "there is no such setting" + (f"; do you mean {close[0]}?" if close else "; see docs/settings.md")
+    return f"{'.'.join(str(part) for part in details['loc'])}: {said}"

@@ -6,6 +6,7 @@ PublishError
 """
 
 import queue
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -83,7 +84,7 @@ def publish(
     client_id: str = "",
     username: str | None = None,
     password: str | None = None,
-    tls: bool = False,
+    tls: ssl.SSLContext | None = None,
     speed: float | None = None,
     rate: float | None = None,
     window: int = 200,
@@ -174,7 +175,7 @@ class _Connection:
         client_id: str,
         username: str | None,
         password: str | None,
-        tls: bool,
+        tls: ssl.SSLContext | None,
         patience_s: float,
         echo_topic: str | None = None,
     ) -> None:
@@ -202,8 +203,8 @@ class _Connection:
         self._client.on_message = self._on_message
         if username is not None:
             self._client.username_pw_set(username, password)
-        if tls:
-            self._client.tls_set()
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.connect_async(host, port, keepalive=_KEEPALIVE_S)
 
     def __enter__(self) -> "_Connection":

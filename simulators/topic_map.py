@@ -69,7 +69,7 @@ class TopicMap:
                 near = difflib.get_close_matches(column, header, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise TopicMapError(
-                    f"{self.path}:{self.lines.get(key, 1)}: {key}: no column {column!r} in {recording}{hint} "
+                    f"{self.path}:{self.lines.get(key, 1)}: {key}: no column {column!r} in {recording}{hint}. "
                     f"Its columns: {', '.join(header)}"
                 )
 

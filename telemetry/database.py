@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from telemetry.errors import DatabaseUnavailableError
+from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 
 __all__ = ["SESSION", "connect", "translated"]
 
@@ -45,8 +45,12 @@ async def connect(dsn: str, *, timeout_s: float = 10.0, name: str = "precursor")
 
     Raises:
         DatabaseUnavailableError: nothing answers at `dsn` within `timeout_s` (seconds).
+        ConfigurationError: the server refuses this user, password or database name.
     """
-    with translated():
-        return await asyncpg.connect(
-            dsn, timeout=timeout_s, server_settings={"application_name": name, **SESSION}
-        )
+    try:
+        with translated():
+            return await asyncpg.connect(dsn, timeout=timeout_s, server_settings={"application_name": name, **SESSION})
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise ConfigurationError(
+            f"the database refuses us: {error}; check user, password and name in PRECURSOR_DATABASE__DSN"
+        ) from error

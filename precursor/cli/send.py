@@ -210,7 +210,7 @@ def _publish(
             port=target.port,
             username=target.username,
             password=target.password,
-            tls=target.ca_file is not None,
+            tls=target.tls_context(),
             speed=speed,
             rate=rate,
             progress=show,

@@ -316,7 +316,7 @@ async def test_one_call_gives_no_more_than_the_message_that_reaches_its_bytes(br
     source = await connect(broker)
     assert await source.ready(PATIENCE_S)
     await asyncio.to_thread(broker.publish, [b"x" * 1_000] * 50)
-    sizes = []
+    sizes: list[int] = []
     async with asyncio.timeout(PATIENCE_S):
         while sum(sizes) < 50:
             messages = await source.receive(max_bytes=9_500, max_wait_s=1.0, idle_s=0.1)

@@ -51,7 +51,7 @@ def test_settings_cannot_be_changed() -> None:
     ("content", "said"),
     [
         ("[mqtt]\nport = 70000\n", "mqtt.port"),
-        ("[mqtt]\nhots = 'x'\n", "mqtt.hots"),
+        ("[mqtt]\nhots = 'x'\n", "mqtt.hots: there is no such setting; do you mean host"),
         ("[mqtt\n", "precursor.toml"),
     ],
 )
