@@ -33,7 +33,7 @@ demo: setup ## broker + database + simulated plant + engine; ends by itself with
 	$(BIN)/precursor demo
 
 test: setup-dev ## the tests
-	$(BIN)/python -m pytest -m "not slow and not clean_clone"
+	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
 
 test-clean-clone: setup-dev ## `make demo` on a clean clone, installation included
 	$(BIN)/python -m pytest -m clean_clone
