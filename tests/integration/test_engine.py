@@ -31,8 +31,10 @@ def message(second: float, value: float | str, topic: str = VIBRATION) -> gatewa
 
 
 @contextlib.asynccontextmanager
-async def running(dsn: str, port: int, *, silence_s: float = 5.0, client_id: str = "engine") -> AsyncIterator[Engine]:
-    source = MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id=client_id))
+async def running(
+    dsn: str, port: int, *, silence_s: float = 5.0, client_id: str = "engine", source: MqttSource | None = None
+) -> AsyncIterator[Engine]:
+    source = source or MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id=client_id))
     engine = Engine(dsn=dsn, source=source, options=EngineOptions(silence_s=silence_s))
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))
@@ -92,6 +94,30 @@ async def test_a_message_the_engine_cannot_process_is_set_aside_and_its_neighbou
     assert "a bug" in row["detail"]
     assert b"666" in row["payload"]
     assert await connection.fetchval("SELECT bool_and(balanced) FROM ledger")
+
+
+async def test_nothing_is_acknowledged_before_its_transaction_has_committed(
+    plant: str, connection: asyncpg.Connection, mosquitto: Any
+) -> None:
+    source = MqttSource(MqttOptions(host="127.0.0.1", port=mosquitto.port, client_id="engine"))
+    async with running(plant, mosquitto.port, source=source):
+        # The ledger is written last: with it locked, everything of a batch is done but its COMMIT.
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE ledger_entry IN EXCLUSIVE MODE")
+            await send(mosquitto.port, [message(n, 1.0) for n in range(50)])
+
+            async def arrived() -> bool:
+                return source.received > 0
+
+            await until(arrived, "messages reach the engine")
+            await asyncio.sleep(0.5)
+            assert source.acknowledged == 0
+
+        async def acknowledged() -> bool:
+            return source.acknowledged == 50
+
+        await until(acknowledged, "all are acknowledged once the COMMIT is through")
+        assert await count(connection) == 50
 
 
 async def test_a_plant_applied_while_the_engine_runs_is_taken_over_and_alarms_of_retired_rules_end(
