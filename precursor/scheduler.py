@@ -89,6 +89,9 @@ class Scheduler:
             _, late = await asyncio.wait(self._running, timeout=_PATIENCE_S)
             for task in late:
                 task.cancel()
+            if late:
+                # They close their connections, and say that they were cut short.
+                await asyncio.wait(late, timeout=_PATIENCE_S)
 
     async def _guarded(self, name: str, job: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
         task = asyncio.current_task()

@@ -77,7 +77,7 @@ INSERT INTO reading_1h_kept AS kept
 SELECT h.*
 FROM unnest($1::int[], $2::timestamptz[]) AS span (sensor_id, begin_at)
 CROSS JOIN LATERAL reading_hours(span.sensor_id, span.begin_at, span.begin_at + interval '1 hour') AS h
-WHERE span.begin_at < (SELECT date_trunc('hour', time, 'UTC') FROM reading_watermark)
+WHERE span.begin_at < (SELECT date_bin('1 hour', time, 'epoch') FROM reading_watermark)
 ON CONFLICT (sensor_id, time) DO UPDATE
 SET count = excluded.count, good_count = excluded.good_count, min = excluded.min, max = excluded.max,
     sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
@@ -86,11 +86,11 @@ SET count = excluded.count, good_count = excluded.good_count, min = excluded.min
 INSERT INTO reading_1d_kept AS kept
 SELECT d.*
 FROM (
-    SELECT DISTINCT sensor_id, date_trunc('day', hour, 'UTC') AS begin_at
+    SELECT DISTINCT sensor_id, date_bin('24 hours', hour, 'epoch') AS begin_at
     FROM unnest($1::int[], $2::timestamptz[]) AS touched (sensor_id, hour)
 ) AS span
 CROSS JOIN LATERAL reading_days(span.sensor_id, span.begin_at, span.begin_at + interval '24 hours') AS d
-WHERE span.begin_at < (SELECT date_trunc('day', time, 'UTC') FROM reading_watermark)
+WHERE span.begin_at < (SELECT date_bin('24 hours', time, 'epoch') FROM reading_watermark)
 ON CONFLICT (sensor_id, time) DO UPDATE
 SET count = excluded.count, good_count = excluded.good_count, min = excluded.min, max = excluded.max,
     sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last

@@ -17,7 +17,8 @@ CREATE TABLE reading_1h_kept (LIKE reading_1m_kept INCLUDING ALL);
 CREATE TABLE reading_1d_kept (LIKE reading_1m_kept INCLUDING ALL);
 
 -- Functions of one statement, which the planner takes apart: each aggregate is written once, and always read for one
--- sensor at a time through the index (sensor_id, time). `date_trunc` with a zone: no session's TimeZone moves a bucket.
+-- sensor at a time through the index (sensor_id, time). `date_bin` from the epoch: no session's TimeZone moves a bucket,
+-- and it takes half the time of `date_trunc` with a zone.
 
 -- float8 raises errors where a result is too large or too small: one wild value must not take everybody's rollup.
 -- A sum of values beyond 1e300, or of squares of values beyond 1e150, is infinite.
@@ -30,7 +31,7 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT m.bucket, of_sensor, m.count, m.good_count, m.min, m.max, m.sum, m.sum_sq,
            m.series[1], m.series[cardinality(m.series)]
     FROM (
-        SELECT date_trunc('minute', r.time, 'UTC') AS bucket,
+        SELECT date_bin('1 minute', r.time, 'epoch') AS bucket,
                count(*) AS count,
                count(*) FILTER (WHERE r.quality = 0) AS good_count,
                min(r.value) FILTER (WHERE r.quality <= 1) AS min,
@@ -67,7 +68,7 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT h.bucket, of_sensor, h.count, h.good_count, h.min, h.max, h.sum, h.sum_sq,
            h.firsts[1], h.lasts[cardinality(h.lasts)]
     FROM (
-        SELECT date_trunc('hour', m.time, 'UTC') AS bucket,
+        SELECT date_bin('1 hour', m.time, 'epoch') AS bucket,
                sum(m.count)::bigint AS count,
                sum(m.good_count)::bigint AS good_count,
                min(m.min) AS min,
@@ -85,12 +86,12 @@ $$;
 CREATE VIEW reading_1h AS
 SELECT k.time, k.sensor_id, k.count, k.good_count, k.min, k.max, k.sum, k.sum_sq, k.first, k.last
 FROM reading_1h_kept AS k
-WHERE k.time < (SELECT date_trunc('hour', w.time, 'UTC') FROM reading_watermark AS w)
+WHERE k.time < (SELECT date_bin('1 hour', w.time, 'epoch') FROM reading_watermark AS w)
 UNION ALL
 SELECT h.time, s.id, h.count, h.good_count, h.min, h.max, h.sum, h.sum_sq, h.first, h.last
 FROM reading_watermark AS w
 CROSS JOIN sensor AS s
-CROSS JOIN LATERAL reading_hours(s.id, date_trunc('hour', w.time, 'UTC'), 'infinity') AS h;
+CROSS JOIN LATERAL reading_hours(s.id, date_bin('1 hour', w.time, 'epoch'), 'infinity') AS h;
 
 CREATE FUNCTION reading_days(of_sensor int, begin_at timestamptz, end_at timestamptz)
 RETURNS TABLE (
@@ -101,7 +102,7 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT d.bucket, of_sensor, d.count, d.good_count, d.min, d.max, d.sum, d.sum_sq,
            d.firsts[1], d.lasts[cardinality(d.lasts)]
     FROM (
-        SELECT date_trunc('day', h.time, 'UTC') AS bucket,
+        SELECT date_bin('24 hours', h.time, 'epoch') AS bucket,
                sum(h.count)::bigint AS count,
                sum(h.good_count)::bigint AS good_count,
                min(h.min) AS min,
@@ -119,9 +120,9 @@ $$;
 CREATE VIEW reading_1d AS
 SELECT k.time, k.sensor_id, k.count, k.good_count, k.min, k.max, k.sum, k.sum_sq, k.first, k.last
 FROM reading_1d_kept AS k
-WHERE k.time < (SELECT date_trunc('day', w.time, 'UTC') FROM reading_watermark AS w)
+WHERE k.time < (SELECT date_bin('24 hours', w.time, 'epoch') FROM reading_watermark AS w)
 UNION ALL
 SELECT d.time, s.id, d.count, d.good_count, d.min, d.max, d.sum, d.sum_sq, d.first, d.last
 FROM reading_watermark AS w
 CROSS JOIN sensor AS s
-CROSS JOIN LATERAL reading_days(s.id, date_trunc('day', w.time, 'UTC'), 'infinity') AS d;
+CROSS JOIN LATERAL reading_days(s.id, date_bin('24 hours', w.time, 'epoch'), 'infinity') AS d;
