@@ -1,4 +1,4 @@
-"""Periodic work beside the engine: recount touched state hours, deliver work orders."""
+"""Periodic work beside the engine: recount touched state hours, advance rollups, deliver work orders."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from cbm import state_rollup
 from precursor.settings import Settings
-from telemetry import database
+from telemetry import database, rollups
 from telemetry.batch import to_micros
 from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, TransientError
@@ -25,6 +25,7 @@ __all__ = ["Scheduler", "connectors"]
 _log = structlog.get_logger(__name__)
 
 _STATES_EVERY_S = 5
+_ROLLUPS_EVERY_S = 10
 _OUTBOX_EVERY_S = 2
 _PATIENCE_S = 10.0
 """how long running jobs may take at a stop before they are cancelled, s"""
@@ -71,6 +72,7 @@ class Scheduler:
             "next_run_time": datetime.now(UTC),
         }
         scheduler.add_job(self._guarded, args=["state_rollup", self._count_states], seconds=_STATES_EVERY_S, **options)
+        scheduler.add_job(self._guarded, args=["rollups", self._advance], seconds=_ROLLUPS_EVERY_S, **options)
         if self._told:
             scheduler.add_job(self._guarded, args=["outbox", self._deliver], seconds=_OUTBOX_EVERY_S, **options)
         scheduler.start()
@@ -89,7 +91,8 @@ class Scheduler:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                # They close their connections, and say that they were cut short.
+                await asyncio.wait(late, timeout=_PATIENCE_S)
 
     async def _guarded(self, name: str, job: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
         task = asyncio.current_task()
@@ -132,6 +135,10 @@ class Scheduler:
         await state_rollup.refresh(connection, edition)
         # Also where nothing was touched: a process that died between the two left days of the aggregate stale.
         await edition.refresh_state_rollup(connection, 0, to_micros(datetime.now(UTC)))
+
+    @staticmethod
+    async def _advance(connection: asyncpg.Connection) -> None:
+        await rollups.advance(connection, await detect_async(connection), datetime.now(UTC))
 
     async def _deliver(self, connection: asyncpg.Connection) -> None:
         await deliver_due(connection, self._told, now=datetime.now(UTC))

@@ -15,6 +15,7 @@ from ingest.decoded import Decoded, Rejection, RejectReason
 from precursor.evaluation import Evaluation, Folded
 from rules import alarm_store
 from rules.events import AlarmChange
+from telemetry import rollups
 from telemetry.batch import ReadingBatch, to_datetime
 from telemetry.journal import Journal, Tick
 from telemetry.ledger import LedgerLine, RejectedRow, add_rejected, add_to_ledger
@@ -83,14 +84,17 @@ class BatchTransaction:
                 await self._journal.append(connection, watched, revision=self._plant.revision)
                 folded = self._evaluation.fold(watched)
             lines = [*_account(decoded, written)]
+            stored = [new]
             if len(folded.derived):
                 scores = await self._store.write(connection, folded.derived)
                 lines += _account_derived(scores)
+                stored.append(folded.derived.take(scores.stored))
             raised, opened = await self._record(connection, folded.changes)
 
             rejections = [*decoded.rejections, *self._conflicts(decoded, written)]
             await add_rejected(connection, [_row(rejection) for rejection in rejections])
             await add_to_ledger(connection, lines)
+            await rollups.touch(connection, ReadingBatch.concat(stored))
             if self._journal.checkpoint_due(0):
                 await self._checkpoint_if_outweighed(connection)
         return Committed(

@@ -1,6 +1,7 @@
 """What differs between plain PostgreSQL, TimescaleDB Apache and TimescaleDB community: here and nowhere else.
 
-Everything above reads the same relations on all three: `reading`, `asset_state_1h`, `asset_state_1d`.
+Everything above reads the same relations on all three: `reading`, `reading_1m`, `reading_1h`, `reading_1d`,
+`asset_state_1h`, `asset_state_1d`.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import numpy as np
 import psycopg
 
 from telemetry.batch import Time, to_datetime
+from telemetry.rollup_keeping import ContinuousAggregates, KeptRollups, Rollups
 
 __all__ = [
     "Edition",
@@ -58,6 +60,10 @@ class Edition(Protocol):
 
     name: str
 
+    @property
+    def rollups(self) -> Rollups:
+        """How rollups of readings are kept."""
+
     def create_series(self, connection: psycopg.Connection[Any]) -> None:
         """Create the series' relations, inside the caller's transaction."""
 
@@ -75,6 +81,7 @@ class PlainPostgres:
     """PostgreSQL >= 15 alone: native range partitions of one week, made when the first reading needs one."""
 
     name = "plain"
+    rollups: Rollups = KeptRollups()
 
     def __init__(self) -> None:
         self._weeks: set[int] = set()
@@ -124,6 +131,7 @@ class TimescaleApache:
     """TimescaleDB under the Apache licence: hypertables, no continuous aggregates."""
 
     name = "timescaledb-apache"
+    rollups: Rollups = KeptRollups()
 
     def create_series(self, connection: psycopg.Connection[Any]) -> None:
         """Hypertables; the daily rollup is a view over the hourly one."""
@@ -161,6 +169,7 @@ class TimescaleCommunity(TimescaleApache):
     """TimescaleDB under the Timescale licence: the daily rollup is a real-time continuous aggregate."""
 
     name = "timescaledb-community"
+    rollups: Rollups = ContinuousAggregates()
 
     def create_series(self, connection: psycopg.Connection[Any]) -> None:
         """Hypertables and the continuous aggregate."""

@@ -19,7 +19,9 @@ from precursor.apply import apply
 from precursor.engine import Engine, EngineOptions
 from simulators import gateway
 from simulators.publisher import publish
+from telemetry import rollups
 from telemetry.batch import to_datetime
+from telemetry.editions import detect_async
 
 VIBRATION = "northfield/P-101/vib_de"
 T0 = 1_780_000_000_000_000
@@ -214,3 +216,29 @@ async def test_a_broker_restarted_with_its_store_loses_nothing(
             return await count(connection) == 200
 
         await until(stored, "readings from before and after the restart")
+
+
+async def test_late_readings_of_the_engine_are_in_the_rollups_after_the_next_advance(
+    plant: str, connection: asyncpg.Connection, mosquitto: Any
+) -> None:
+    late_by_minutes = 600
+    async with running(plant, mosquitto.port):
+        await send(mosquitto.port, [message(60 * late_by_minutes, 1.0)])
+
+        async def first_stored() -> bool:
+            return await count(connection) > 0
+
+        await until(first_stored, "the first reading is stored")
+        edition = await detect_async(connection)
+        await rollups.advance(connection, edition, to_datetime(T0 + 3600 * 24 * SECOND))
+        await send(mosquitto.port, [message(n, 1.0, "northfield/P-101/temp_de") for n in range(50)])
+
+        async def all_stored() -> bool:
+            return await count(connection, where="time < '" + to_datetime(T0 + 60 * SECOND).isoformat() + "'") >= 50
+
+        await until(all_stored, "late readings are stored")
+    await rollups.advance(connection, edition, to_datetime(T0 + 3600 * 24 * SECOND))
+    for rollup in ("reading_1m", "reading_1h", "reading_1d"):
+        assert await connection.fetch(f"SELECT sensor_id, sum(count) FROM {rollup} GROUP BY 1 ORDER BY 1") == (
+            await connection.fetch("SELECT sensor_id, count(*) FROM reading GROUP BY 1 ORDER BY 1")
+        )

@@ -1,0 +1,3 @@
+DROP TABLE reading_touched;
+DROP TABLE reading_fence;
+DROP TABLE reading_watermark;

@@ -1,0 +1,9 @@
+DROP VIEW reading_1d;
+DROP FUNCTION reading_days;
+DROP VIEW reading_1h;
+DROP FUNCTION reading_hours;
+DROP VIEW reading_1m;
+DROP FUNCTION reading_minutes;
+DROP TABLE reading_1d_kept;
+DROP TABLE reading_1h_kept;
+DROP TABLE reading_1m_kept;
