@@ -85,7 +85,7 @@ async def refresh(
         first = min(span_begin for _, span_begin, _ in spans)
         last = max(span_end for _, _, span_end in spans)
         # Only after COMMIT: the continuous aggregate sees committed rows alone.
-        await edition.refresh_state_rollup(connection, to_micros(first), to_micros(last))
+        await edition.refresh_state_rollup(connection, to_micros(last))
         marks, rows, rounds = marks + len(spans), rows + written, rounds + 1
         begin = first if begin is None else min(begin, first)
         end = last if end is None else max(end, last)

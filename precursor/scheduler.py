@@ -134,7 +134,7 @@ class Scheduler:
         edition = await detect_async(connection)
         await state_rollup.refresh(connection, edition)
         # Also where nothing was touched: a process that died between the two left days of the aggregate stale.
-        await edition.refresh_state_rollup(connection, 0, to_micros(datetime.now(UTC)))
+        await edition.refresh_state_rollup(connection, to_micros(datetime.now(UTC)))
 
     @staticmethod
     async def _advance(connection: asyncpg.Connection) -> None:

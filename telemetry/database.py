@@ -34,6 +34,10 @@ def translated() -> Iterator[None]:
         raise
     except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
         raise DatabaseUnavailableError(str(error) or type(error).__name__) from error
+    except asyncpg.InternalClientError as error:
+        # A server that goes away in the middle of an answer can leave the driver at odds with the connection; all there
+        # is to do is to make another one.
+        raise DatabaseUnavailableError(f"the connection is broken: {error}") from error
     except asyncpg.InterfaceError as error:
         # "connection is closed" and its kin carry no SQLSTATE; a misuse of the driver would come here too,
         # and would then be seen as a database that never comes back, with this very message.

@@ -73,8 +73,8 @@ class Edition(Protocol):
     async def make_room(self, connection: asyncpg.Connection, time: Time) -> None:
         """Make sure that readings at these times (µs) can be stored; outside a transaction."""
 
-    async def refresh_state_rollup(self, connection: asyncpg.Connection, begin_us: int, end_us: int) -> None:
-        """Bring `asset_state_1d` up to `asset_state_1h`, at least between two times (µs); outside a transaction."""
+    async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
+        """Bring `asset_state_1d` up to `asset_state_1h`, at least as far as a time (µs); outside a transaction."""
 
 
 class PlainPostgres:
@@ -123,7 +123,7 @@ class PlainPostgres:
                     f" ('{begin.isoformat()}') TO ('{end.isoformat()}')"
                 )
 
-    async def refresh_state_rollup(self, connection: asyncpg.Connection, begin_us: int, end_us: int) -> None:
+    async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Nothing to do: the daily rollup is a view."""
 
 
@@ -161,7 +161,7 @@ class TimescaleApache:
     async def make_room(self, connection: asyncpg.Connection, time: Time) -> None:
         """Nothing to do: hypertables make their chunks themselves."""
 
-    async def refresh_state_rollup(self, connection: asyncpg.Connection, begin_us: int, end_us: int) -> None:
+    async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Nothing to do: the daily rollup is a view."""
 
 
@@ -186,10 +186,10 @@ class TimescaleCommunity(TimescaleApache):
         connection.execute("DROP TABLE asset_state_1h")
         connection.execute("DROP TABLE reading")
 
-    async def refresh_state_rollup(self, connection: asyncpg.Connection, begin_us: int, end_us: int) -> None:
+    async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Refresh what is stale up to the end: a materialised day hides late rows until then, real-time or not.
 
-        Not from `begin_us` on: TimescaleDB logs in the writer's transaction which days are stale and materialises
+        From the beginning of time: TimescaleDB logs in the writer's transaction which days are stale and materialises
         only those. So a day that a process left stale because it died before this call is mended by the next one.
         """
         day = timedelta(days=1)

@@ -246,7 +246,7 @@ async def test_what_a_dead_process_left_stale_is_mended_without_new_states_too(
     await state_rollup.refresh(plant, edition)
     await report(plant, edition, [(30, FAILED), (31, RUNNING)])
     await state_rollup.refresh(plant, PlainPostgres())
-    await edition.refresh_state_rollup(plant, 0, to_micros(T0 + 10 * DAY))
+    await edition.refresh_state_rollup(plant, to_micros(T0 + 10 * DAY))
     assert await days(plant) == await days_by_hand(plant)
 
 
@@ -262,7 +262,7 @@ async def test_refreshes_at_the_same_time_wait_for_each_other(
             for number in range(10):
                 hour = to_micros(T0 + number * DAY)
                 await own.execute("UPDATE asset_state_1h SET seconds = seconds + 1 WHERE time = $1", to_datetime(hour))
-                await edition.refresh_state_rollup(own, hour, hour)
+                await edition.refresh_state_rollup(own, hour)
         finally:
             await own.close()
 
@@ -274,7 +274,7 @@ async def test_refreshes_at_the_same_time_wait_for_each_other(
 
 
 async def test_an_empty_database_can_be_refreshed(plant: asyncpg.Connection, edition: Edition) -> None:
-    await edition.refresh_state_rollup(plant, 0, to_micros(T0))
+    await edition.refresh_state_rollup(plant, to_micros(T0))
     assert await days(plant) == {}
 
 
