@@ -388,7 +388,9 @@ def test_the_migration_goes_down_and_up_and_keeps_readings(new_database: Callabl
         with psycopg.connect(dsn) as connection:
             return connection.execute(
                 "SELECT table_name, column_name, data_type, is_nullable, column_default"
-                " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+                " FROM information_schema.columns WHERE table_schema = 'public'"
+                # Partitions come with the rows that need them.
+                " AND table_name !~ '_[0-9]{8}$' ORDER BY 1, 2"
             ).fetchall()
 
     async def fill() -> None:

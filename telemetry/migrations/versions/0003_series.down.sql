@@ -1,0 +1,2 @@
+DROP TABLE series_horizon;
+DROP TABLE waveform;
