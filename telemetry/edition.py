@@ -53,10 +53,7 @@ class Edition(Protocol):
         """Drop them, inside the caller's transaction."""
 
     def divide(self, connection: psycopg.Connection[Any], series: Series) -> None:
-        """Make a table into one of pieces, with its rows; inside the caller's transaction.
-
-        Views of it and foreign keys do not follow: drop them before, create them afterwards.
-        """
+        """Make a new, empty table into one of pieces, inside the caller's transaction; views of it come afterwards."""
 
     async def make_room(self, connection: asyncpg.Connection, time: Time, series: Series = READING) -> None:
         """Make sure that rows of these times (µs) can be stored; outside a transaction."""

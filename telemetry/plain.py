@@ -4,10 +4,9 @@ from collections import defaultdict
 from typing import Any
 
 import asyncpg
-import numpy as np
 import psycopg
 
-from telemetry.batch import Time, to_micros
+from telemetry.batch import Time
 from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE
 from telemetry.rollup_keeping import KeptRollups, Rollups
 from telemetry.series import READING, Series
@@ -39,19 +38,12 @@ class PlainPostgres:
         connection.execute("DROP TABLE reading")
 
     def divide(self, connection: psycopg.Connection[Any], series: Series) -> None:
-        """A partitioned table in its place, and the rows into their partitions."""
+        """A partitioned table in its place."""
         table = series.table
         connection.execute(f"ALTER TABLE {table} RENAME TO {table}_whole".encode())
         connection.execute(f"ALTER INDEX {table}_pkey RENAME TO {table}_whole_pkey".encode())
-        connection.execute(
-            f"CREATE TABLE {table} (LIKE {table}_whole INCLUDING ALL) PARTITION BY RANGE (time)".encode()
-        )
-        days = connection.execute(f"SELECT DISTINCT date_bin('1 day', time, 'epoch') FROM {table}_whole".encode())
-        times = np.array([to_micros(day) for (day,) in days.fetchall()], np.int64)
-        for number in series.pieces(times):
-            for statement in _piece_statements(series, number):
-                connection.execute(statement.encode())
-        connection.execute(f"INSERT INTO {table} SELECT * FROM {table}_whole".encode())
+        like = f"CREATE TABLE {table} (LIKE {table}_whole INCLUDING ALL)"
+        connection.execute(f"{like} PARTITION BY RANGE (time)".encode())
         connection.execute(f"DROP TABLE {table}_whole".encode())
 
     async def make_room(self, connection: asyncpg.Connection, time: Time, series: Series = READING) -> None:

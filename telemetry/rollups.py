@@ -1,9 +1,9 @@
 """Rollups of readings: `reading_1m`, `reading_1h` and `reading_1d`, the same rows on every edition.
 
 A row a sensor and UTC bucket in which readings are stored: `count` of all of them, `good_count` of those with quality
-good; `min`, `max`, `sum`, `sum_sq`, `first` and `last` (by time) over usable ones (good or uncertain), null where
-there are none. Below a watermark buckets are kept; from there on they are counted from readings when somebody asks, so
-readings that arrive in order show at once.
+good, `usable_count` of those good or uncertain; `min`, `max`, `sum`, `sum_sq`, `first` and `last` (by time) over usable
+ones, null where there are none. So `sum / usable_count` is their mean. Below a watermark buckets are kept;
+from there on they are counted from readings when somebody asks, so readings that arrive in order show at once.
 
 - `touch` marks what arrives below the watermark, in the transaction that stores it;
 - `advance` moves the watermark behind the data, and counts marked buckets again.

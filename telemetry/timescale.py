@@ -46,10 +46,9 @@ class TimescaleApache:
         connection.execute("DROP TABLE reading")
 
     def divide(self, connection: psycopg.Connection[Any], series: Series) -> None:
-        """A hypertable, with its rows."""
+        """A hypertable."""
         connection.execute(
-            "SELECT create_hypertable(%s, 'time', chunk_time_interval => %s,"
-            " create_default_indexes => false, migrate_data => true)",
+            "SELECT create_hypertable(%s, 'time', chunk_time_interval => %s, create_default_indexes => false)",
             (series.table, series.piece),
         )
 

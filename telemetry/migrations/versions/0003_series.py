@@ -1,4 +1,4 @@
-"""Waveforms; the rollup by minute in pieces; how far back series go.
+"""Waveforms; how far back series go; rollups count usable readings, and those by minute are in pieces.
 
 Revision ID: 0003
 Revises: 0002
@@ -26,23 +26,28 @@ def _driver() -> psycopg.Connection[Any]:
     return cast("psycopg.Connection[Any]", op.get_bind().connection.dbapi_connection)
 
 
+def _run(driver: psycopg.Connection[Any], *names: str) -> None:
+    for name in names:
+        driver.execute((_HERE / f"{name}.sql").read_bytes())
+
+
 def upgrade() -> None:
-    """Continuous aggregates are in pieces already."""
+    """Nothing has been thrown away so far, so rollups can be counted anew: the scheduler does, in the background."""
     driver = _driver()
     edition = detect(driver)
-    driver.execute((_HERE / "0003_series.up.sql").read_bytes())
+    manner = edition.rollups.manner
+    _run(driver, f"0002_rollups.{manner}.down", "0003_series.up")
     edition.divide(driver, WAVEFORM)
-    if edition.rollups.manner == "kept":
-        driver.execute("DROP VIEW reading_1m")
+    if manner == "kept":
+        _run(driver, "0003_series.kept.tables")
         edition.divide(driver, MINUTES)
-        driver.execute((_HERE / "0003_series.reading_1m.sql").read_bytes())
+        _run(driver, "0003_series.kept.views")
+    else:
+        _run(driver, "0003_series.aggregates")
 
 
 def downgrade() -> None:
-    """Waveforms go, rollups stay."""
+    """Waveforms go; rollups are counted anew, except where readings were thrown away."""
     driver = _driver()
-    if detect(driver).rollups.manner == "kept":
-        driver.execute("DROP VIEW reading_1m")
-        driver.execute((_HERE / "0003_series.whole.sql").read_bytes())
-        driver.execute((_HERE / "0003_series.reading_1m.sql").read_bytes())
-    driver.execute((_HERE / "0003_series.down.sql").read_bytes())
+    manner = detect(driver).rollups.manner
+    _run(driver, f"0002_rollups.{manner}.down", "0003_series.down", f"0002_rollups.{manner}.up")

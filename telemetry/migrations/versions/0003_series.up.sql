@@ -21,3 +21,9 @@ CREATE TABLE series_horizon (
     class text PRIMARY KEY,
     time timestamptz NOT NULL
 );
+
+-- Rollups are counted anew, from the first reading: a column more, and pieces ---------------------------------------
+
+UPDATE reading_watermark SET time = 'epoch';
+UPDATE reading_fence SET time = 'epoch';
+DELETE FROM reading_touched;
