@@ -6,10 +6,10 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-clean-clone test-slow check format bench lock clean
+.PHONY: help setup setup-dev demo test test-editions test-clean-clone test-slow check format bench lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: .venv/.run ## virtual environment in .venv with what the program needs
 setup-dev: .venv/.dev ## the same, with what tests and checks need
@@ -34,6 +34,10 @@ demo: setup ## broker + database + simulated plant + engine; ends by itself with
 
 test: setup-dev ## the tests
 	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
+
+# Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
+test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache
+	.ci/timescaledb $(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --timeout 600
 
 test-clean-clone: setup-dev ## `make demo` on a clean clone, installation included
 	$(BIN)/python -m pytest -m clean_clone

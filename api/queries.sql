@@ -56,6 +56,19 @@ LEFT JOIN LATERAL (
 ) AS newest ON true
 WHERE sensor.name = $1;
 
+-- name: sensors_named
+-- $1 asset or null, $2 names or null, $3 id after which the page begins, $4 rows
+SELECT sensor.id, sensor.name, asset.name AS asset, sensor.unit
+FROM sensor
+JOIN asset ON asset.id = sensor.asset_id
+WHERE sensor.retired_at IS NULL AND ($1::text IS NULL OR asset.name = $1)
+  AND ($2::text[] IS NULL OR sensor.name = ANY ($2)) AND sensor.id > $3
+ORDER BY sensor.id
+LIMIT $4;
+
+-- name: sensors_by_name
+SELECT id, name, kind, unit FROM sensor WHERE name = ANY ($1::text[]);
+
 -- name: readings_oldest_first
 SELECT time, value, quality FROM reading
 WHERE sensor_id = $1 AND time >= $2 AND time < $3

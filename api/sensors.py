@@ -13,14 +13,14 @@ from api.queries import SQL
 from telemetry.batch import EPOCH, to_datetime, to_micros
 from telemetry.quality import Quality
 
-__all__ = ["Reading", "Readings", "Sensor", "SensorDetail", "router"]
+__all__ = ["QUALITY_NAMES", "Reading", "Readings", "Sensor", "SensorDetail", "router"]
 
 router = APIRouter(prefix="/sensors", tags=["sensors"])
 _DEFAULT_WINDOW = timedelta(hours=24)
 _INSTANT = timedelta(microseconds=1)
 
 QualityName = Literal["good", "uncertain", "bad", "stale"]
-_QUALITY: dict[int, QualityName] = {
+QUALITY_NAMES: dict[int, QualityName] = {
     Quality.GOOD: "good",
     Quality.UNCERTAIN: "uncertain",
     Quality.BAD: "bad",
@@ -92,7 +92,7 @@ async def get_sensor(connection: Connection, name: str) -> SensorDetail:
         raise NotFoundError(f"there is no sensor {name!r}; /sensors lists them")
     newest = None
     if row["newest_at"] is not None:
-        newest = Reading(time=row["newest_at"], value=row["newest_value"], quality=_QUALITY[row["newest_quality"]])
+        newest = Reading(time=row["newest_at"], value=row["newest_value"], quality=QUALITY_NAMES[row["newest_quality"]])
     return SensorDetail(**row, newest=newest)
 
 
@@ -139,7 +139,7 @@ async def get_readings(
         unit=sensor["unit"],
         items=[
             # What comes from the database is valid; at 100,000 readings checking it again would be most of the work.
-            Reading.model_construct(time=row["time"], value=row["value"], quality=_QUALITY[row["quality"]])
+            Reading.model_construct(time=row["time"], value=row["value"], quality=QUALITY_NAMES[row["quality"]])
             for row in page
         ],
         next_cursor=next_cursor,

@@ -1,5 +1,8 @@
 """What every edition of the database does for us, each in its own manner."""
 
+import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
@@ -9,7 +12,7 @@ from telemetry.batch import Time
 from telemetry.rollup_keeping import Rollups
 from telemetry.series import READING, Series
 
-__all__ = ["ASSET_STATE_1D", "ASSET_STATE_1H", "READING_TABLE", "Edition"]
+__all__ = ["ASSET_STATE_1D", "ASSET_STATE_1H", "READING_TABLE", "Edition", "Piece", "Usage", "estimated_rows"]
 
 READING_TABLE = """
 CREATE TABLE reading (
@@ -37,10 +40,39 @@ FROM asset_state_1h
 GROUP BY 1, asset_id, sensor_id, state"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stretch of time of a series that is stored, thrown away and compressed as a whole."""
+
+    name: str
+    """as SQL writes it"""
+    begin: datetime
+    end: datetime
+    compressed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a series takes on disk."""
+
+    table: str
+    """where its rows are"""
+    pieces: tuple[Piece, ...] | None
+    """None: one table"""
+    bytes: int
+    """heap, indexes and TOAST"""
+    compressed_bytes: int
+    """of these, what belongs to compressed pieces"""
+    rows: int
+    """about as many; the planner's estimate"""
+
+
 class Edition(Protocol):
     """One way of keeping series."""
 
     name: str
+    compresses: bool
+    """whether it can"""
 
     @property
     def rollups(self) -> Rollups:
@@ -60,3 +92,27 @@ class Edition(Protocol):
 
     async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Bring `asset_state_1d` up to `asset_state_1h`, at least as far as a time (µs); outside a transaction."""
+
+    def table(self, series: Series) -> str:
+        """Where the rows of a series are: a table, or an aggregate of TimescaleDB's."""
+
+    async def pieces(self, connection: asyncpg.Connection, series: Series) -> list[Piece] | None:
+        """The pieces a series is in, oldest first, half dropped ones among them; None: it is one table."""
+
+    async def drop_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
+        """Throw a piece away, or finish that; writers and readers of other pieces go on. Outside a transaction."""
+
+    async def empty_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
+        """Throw all rows of a piece away, in the caller's transaction; rows can be stored in it again."""
+
+    async def compress(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> bool:
+        """Compress a piece, and what came to it since it was; False: nothing to do. Outside a transaction."""
+
+    async def usage(self, connection: asyncpg.Connection, series: Series) -> Usage:
+        """What a series takes on disk, in a moment however much that is."""
+
+
+async def estimated_rows(connection: asyncpg.Connection, table: str) -> int:
+    """About how many rows a table has, all of its pieces together, as the planner takes it."""
+    plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) SELECT FROM {table}"))
+    return int(plan[0]["Plan"]["Plan Rows"])

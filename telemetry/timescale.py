@@ -7,17 +7,21 @@ import asyncpg
 import psycopg
 
 from telemetry.batch import Time, to_datetime
-from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE
+from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE, Piece, Usage, estimated_rows
 from telemetry.rollup_keeping import ContinuousAggregates, KeptRollups, Rollups
 from telemetry.series import READING, Series
+from telemetry.sql import load_queries
 
 __all__ = ["TimescaleApache", "TimescaleCommunity"]
+
+_SQL = load_queries("telemetry", "retention.sql")
 
 
 class TimescaleApache:
     """TimescaleDB under the Apache licence: hypertables, no continuous aggregates."""
 
     name = "timescaledb-apache"
+    compresses = False
     rollups: Rollups = KeptRollups()
 
     def create_series(self, connection: psycopg.Connection[Any]) -> None:
@@ -58,11 +62,57 @@ class TimescaleApache:
     async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Nothing to do: the daily rollup is a view."""
 
+    def table(self, series: Series) -> str:
+        """Rollups are in tables of our own."""
+        return series.table
+
+    async def pieces(self, connection: asyncpg.Connection, series: Series) -> list[Piece] | None:
+        """Chunks."""
+        table = self.table(series)
+        if not await connection.fetchval(_SQL["timescale_divided"], table):
+            return None
+        return [
+            Piece(name=row["name"], begin=row["range_start"], end=row["range_end"], compressed=row["is_compressed"])
+            for row in await connection.fetch(_SQL["timescale_pieces"], table)
+        ]
+
+    async def drop_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
+        """TimescaleDB notes for its aggregates that the rows are gone: no refresh may ever look there."""
+        await connection.execute(_SQL["timescale_drop_piece"], self.table(series), piece.begin, piece.end)
+
+    async def empty_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
+        """The chunk goes; the next row of its time makes it again."""
+        await self.drop_piece(connection, series, piece)
+
+    async def compress(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> bool:
+        """The Apache edition cannot."""
+        return False
+
+    async def usage(self, connection: asyncpg.Connection, series: Series) -> Usage:
+        """From the catalog."""
+        table, pieces = self.table(series), await self.pieces(connection, series)
+        if pieces is None:
+            taken: int = await connection.fetchval(_SQL["plain_bytes"], table)
+            compressed = 0
+        else:
+            taken, compressed = await connection.fetchrow(_SQL["timescale_bytes"], table)
+        return Usage(
+            table=table,
+            pieces=None if pieces is None else tuple(pieces),
+            bytes=taken,
+            compressed_bytes=compressed,
+            rows=await self._rows(connection, table, pieces or []),
+        )
+
+    async def _rows(self, connection: asyncpg.Connection, table: str, pieces: list[Piece]) -> int:
+        return await estimated_rows(connection, table)
+
 
 class TimescaleCommunity(TimescaleApache):
     """TimescaleDB under the Timescale licence: the daily rollup is a real-time continuous aggregate."""
 
     name = "timescaledb-community"
+    compresses = True
     rollups: Rollups = ContinuousAggregates()
 
     def create_series(self, connection: psycopg.Connection[Any]) -> None:
@@ -99,3 +149,21 @@ class TimescaleCommunity(TimescaleApache):
         finally:
             if not connection.is_closed():
                 await connection.execute("SELECT pg_advisory_unlock(hashtext('asset_state_1h'))")
+
+    def table(self, series: Series) -> str:
+        """Rollups are in aggregates of TimescaleDB's."""
+        return series.relation
+
+    async def compress(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> bool:
+        """To columns, a thousand rows of a sensor together."""
+        if piece.compressed and not await connection.fetchval(_SQL["timescale_late_rows"], piece.name):
+            return False
+        table = self.table(series)
+        if not await connection.fetchval(_SQL["timescale_settings"], table):
+            kind = "TABLE" if table == series.table else "MATERIALIZED VIEW"
+            await connection.execute(
+                f"ALTER {kind} {table} SET (timescaledb.enable_columnstore,"
+                " timescaledb.segmentby = 'sensor_id', timescaledb.orderby = 'time')"
+            )
+        await connection.execute(f"CALL convert_to_columnstore('{piece.name}')")
+        return True

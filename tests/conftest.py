@@ -20,7 +20,7 @@ import structlog
 from psycopg import sql
 
 from precursor.embedded import find_mosquitto
-from telemetry import database, schema
+from telemetry import database, editions, schema
 
 DATA = Path(os.environ.get("PRECURSOR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -28,8 +28,9 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 def pytest_report_header() -> list[str]:
     """What the run is made on."""
+    given = os.environ.get("PRECURSOR_TEST_DSN")
     return [
-        f"database: {'PRECURSOR_TEST_DSN' if os.environ.get('PRECURSOR_TEST_DSN') else 'embedded PostgreSQL'}",
+        f"database: {f'PRECURSOR_TEST_DSN, {server_edition(given)}' if given else 'embedded PostgreSQL'}",
         f"mosquitto: {find_mosquitto() or 'none: tests that need a real broker are skipped'}",
         f"recorded plant data: {'there' if DATA.is_dir() else 'none: tests that need it are skipped'}",
     ]
@@ -128,6 +129,21 @@ class Databases:
 
     def _connected(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self._server, autocommit=True)
+
+
+def server_edition(server_dsn: str) -> str:
+    """The server's version, and the edition that a database made on it becomes."""
+    made = Databases(server_dsn)
+    try:
+        dsn = made.empty()
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            editions.offer_timescaledb(connection)
+        state = schema.inspect(dsn)
+        return f"PostgreSQL {state.server}, edition {state.edition} {state.edition_version}".rstrip()
+    except psycopg.Error as error:
+        pytest.exit(f"no database can be made on the server that PRECURSOR_TEST_DSN names: {error}", returncode=4)
+    finally:
+        made.drop_all()
 
 
 @pytest.fixture(scope="session")

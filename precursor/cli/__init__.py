@@ -31,6 +31,8 @@ _COMMANDS = {
     "kpi": ("precursor.cli.maintenance", "Downtime, failures, availability and MTBF by asset."),
     "simulate": ("precursor.cli.send", "Send a simulated plant through MQTT."),
     "replay": ("precursor.cli.send", "Send a recorded CSV file through MQTT."),
+    "export": ("precursor.cli.exchange", "Write the stored readings of a range to a Parquet or Arrow file."),
+    "import": ("precursor.cli.exchange", "Store the readings of a Parquet or Arrow file."),
     "dashboards": ("precursor.cli.boards", "Build the Grafana boards, or push them to a Grafana."),
     "bench": ("precursor.cli.bench", "Measure this machine, limits beside each figure."),
 }

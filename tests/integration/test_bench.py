@@ -34,7 +34,9 @@ def report(server_dsn: str, steps: list[str]) -> Report:
 def test_every_measure_gives_a_figure_in_the_shape_all_benches_share(report: Report) -> None:
     document = json.loads(json.dumps(report.as_json()))
     assert set(document) == {"machine", "results"}
-    assert [result["name"] for result in document["results"]] == list(MEASURES)
+    assert [result["name"] for result in document["results"]] == [
+        name for name in MEASURES if not name.startswith("query.")
+    ]
     for result in document["results"]:
         assert set(result) == {"name", "value", "unit", "limit", "ratio"}
         assert result["value"] > 0
@@ -96,6 +98,20 @@ def test_the_command_prints_json_and_writes_the_page_from_it(
     text = page.read_text()
     assert text.startswith("# Performance\n")
     assert all(f"| `{result['name']}` |" in text for result in document["results"])
+
+
+def test_queries_of_a_year_answer_with_what_was_stored(
+    server_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRECURSOR_DATABASE__DSN", server_dsn)
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "performance.md"
+    outcome = CliRunner().invoke(bench, ["query", "--quick", "--json", "--write", str(page)], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    document = json.loads(outcome.stdout)
+    assert [result["name"] for result in document["results"]] == [name for name in MEASURES if name.startswith("query.")]
+    assert page.read_text().startswith("# Performance\n")
+    assert f"## Bench query, {document['machine']['edition'].split()[0]}\n" in page.read_text()
 
 
 def test_the_command_tells_people_the_same_as_a_table(

@@ -7,7 +7,7 @@ CREATE TABLE waveform (
     sample_rate_hz float8 NOT NULL CHECK (sample_rate_hz > 0),
     unit text NOT NULL,
     samples int NOT NULL CHECK (samples > 0),
-    -- float32 samples, compressed: telemetry/waveforms.py says how
+    -- float32 samples, compressed: telemetry/samples.py says how
     body bytea NOT NULL,
     PRIMARY KEY (sensor_id, time)
 );
