@@ -109,7 +109,8 @@ def test_queries_of_a_year_answer_with_what_was_stored(
     outcome = CliRunner().invoke(bench, ["query", "--quick", "--json", "--write", str(page)], catch_exceptions=False)
     assert outcome.exit_code == 0
     document = json.loads(outcome.stdout)
-    assert [result["name"] for result in document["results"]] == [name for name in MEASURES if name.startswith("query.")]
+    names = [result["name"] for result in document["results"]]
+    assert names == [name for name in MEASURES if name.startswith("query.")]
     assert page.read_text().startswith("# Performance\n")
     assert f"## Bench query, {document['machine']['edition'].split()[0]}\n" in page.read_text()
 
