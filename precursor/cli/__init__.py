@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ _COMMANDS = {
     "api": ("precursor.cli.run", "Run the HTTP interface alone."),
     "migrate": ("precursor.cli.plant", "Bring the database to the schema this program needs."),
     "doctor": ("precursor.cli.plant", "Look at settings, database and broker, and say what is wrong."),
+    "upgrade": ("precursor.cli.upgrade", "Move a database to another edition or server, with everything in it."),
     "apply": ("precursor.cli.plant", "Make the database equal to a plant file."),
     "ledger": ("precursor.cli.plant", "Received = stored + duplicate + rejected, for each source."),
     "work-orders": ("precursor.cli.maintenance", "List work orders, or move one on."),
@@ -33,6 +35,7 @@ _COMMANDS = {
     "replay": ("precursor.cli.send", "Send a recorded CSV file through MQTT."),
     "export": ("precursor.cli.exchange", "Write the stored readings of a range to a Parquet or Arrow file."),
     "import": ("precursor.cli.exchange", "Store the readings of a Parquet or Arrow file."),
+    "waveforms": ("precursor.cli.waveforms", "List blocks of samples, or write them to a NumPy file."),
     "dashboards": ("precursor.cli.boards", "Build the Grafana boards, or push them to a Grafana."),
     "bench": ("precursor.cli.bench", "Measure this machine, limits beside each figure."),
 }
@@ -48,7 +51,9 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(_COMMANDS[cmd_name][0])
-        command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        # A command called like a word of Python's: its function has an underscore more.
+        command = getattr(module, f"{name}_" if keyword.iskeyword(name) else name)
         assert isinstance(command, click.Command)
         return command
 
