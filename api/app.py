@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
-from api import alarms, assets, health, kpis, ledger, problems, sensors, waveforms, work_orders
+from api import alarms, assets, health, kpis, ledger, problems, sensors, series, values, waveforms, work_orders
 from api.database import PoolSource
 from api.health import EngineStatus
 
@@ -50,7 +50,7 @@ def create_app(
     app.state.pool = pool
     app.state.engine_status = engine_status
     app.state.newest_revision = newest_revision or _newest_revision()
-    for room in (assets, sensors, waveforms, alarms, work_orders, kpis, ledger, health):
+    for room in (assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger, health):
         app.include_router(room.router)
 
     @app.get("/", include_in_schema=False)

@@ -127,8 +127,9 @@ class Engine:
                 session: _Session | None = None
                 try:
                     session = await _Session.open(self._dsn, self._options)
-                    pause_s = _RETRY_S[0]
-                    self._database(up=True)
+                    if not pending:
+                        pause_s = _RETRY_S[0]
+                        self._database(up=True)
                     await self._listen(session.plant)
                     while not stop.is_set():
                         if not pending:
@@ -143,6 +144,9 @@ class Engine:
                             await self._commit(session, pending)
                             self._source.ack(pending)
                             pending = []
+                            # A full disk lets us in and takes nothing: all is well once the batch that failed is in.
+                            pause_s = _RETRY_S[0]
+                            self._database(up=True)
                     with database.translated():
                         await session.transaction.checkpoint(session.connection)
                 except DatabaseUnavailableError as error:

@@ -97,24 +97,30 @@ class ContinuousAggregates:
         """Refresh exactly the touched buckets that are materialised, level by level.
 
         TimescaleDB logs one stale range a transaction, from its oldest reading to its newest: a batch with one reading
-        of last year would have the whole year materialised again, were the refresh not told where.
+        of last year would have the whole year materialised again, were the refresh not told where. And it logs nothing
+        for a transaction whose COMMIT is under way while a refresh moves the aggregate's end over it (2.12 and later):
+        so a refresh of marked buckets is forced, and does not ask the log.
         """
         watermark: datetime = (await connection.fetchrow(_SQL["standing"]))["watermark"]
         hours = {mark.hour for mark in marks if mark.hour < _hour(watermark)}
         days = {_day(hour) for hour in hours if _day(hour) < _day(watermark)}
-        await _refresh(connection, "reading_1m", _merged((mark.begin, mark.end) for mark in marks))
-        await _refresh(connection, "reading_1h", _merged((hour, hour + _HOUR) for hour in hours))
-        await _refresh(connection, "reading_1d", _merged((day, day + _DAY) for day in days))
+        minutes = _merged((mark.begin, mark.end) for mark in marks)
+        await _refresh(connection, "reading_1m", minutes, force=True)
+        await _refresh(connection, "reading_1h", _merged((hour, hour + _HOUR) for hour in hours), force=True)
+        await _refresh(connection, "reading_1d", _merged((day, day + _DAY) for day in days), force=True)
         # Last: whoever dies before this begins again.
         await _drop(connection, marks)
 
 
-async def _refresh(connection: asyncpg.Connection, name: str, windows: Iterable[tuple[datetime, datetime]]) -> None:
+async def _refresh(
+    connection: asyncpg.Connection, name: str, windows: Iterable[tuple[datetime, datetime]], *, force: bool = False
+) -> None:
     for begin, end in windows:
         # TimescaleDB refuses a window without a whole bucket.
         if begin < end:
             await connection.execute(
-                f"CALL refresh_continuous_aggregate('{name}', '{begin.isoformat()}', '{end.isoformat()}')"
+                f"CALL refresh_continuous_aggregate('{name}', '{begin.isoformat()}', '{end.isoformat()}',"
+                f" force => {force})"
             )
 
 

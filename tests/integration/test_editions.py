@@ -271,7 +271,9 @@ async def test_refreshes_at_the_same_time_wait_for_each_other(
             group.create_task(keep_up(number), name=f"refresh {number}")
     assert len(await days(plant)) > 10
     assert await days(plant) == await days_by_hand(plant)
-    held = "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database WHERE locktype = 'advisory' AND datname = $1"
+    held = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database WHERE locktype = 'advisory' AND datname = $1"
+    )
     assert await plant.fetchval(held, dsn.rpartition("/")[2]) == 0
 
 
