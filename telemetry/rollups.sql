@@ -60,7 +60,12 @@ SELECT d.* FROM sensor CROSS JOIN LATERAL reading_days(sensor.id, $1, $2) AS d
 
 -- name: oldest_marks
 -- Those marked last come last: hours that late readings keep coming to do not keep others waiting.
-SELECT sensor_id, hour, begin_at, end_at, marked FROM reading_touched ORDER BY marked, sensor_id, hour LIMIT $1
+-- Before the horizon readings are gone, or about to go: counted again from the rest, rollups would lose them.
+SELECT sensor_id, hour, begin_at, end_at, marked
+FROM reading_touched
+WHERE hour >= coalesce((SELECT time FROM series_horizon WHERE class = 'readings'), '-infinity')
+ORDER BY marked, sensor_id, hour
+LIMIT $1
 
 -- name: recount_minutes
 -- Readings are never changed or removed, so buckets never are either: writing over them is enough.
