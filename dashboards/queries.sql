@@ -39,13 +39,32 @@ JOIN asset a ON a.id = w.asset_id
 WHERE w.status IN ('new', 'assigned', 'in_progress') AND a.name IN (${asset:sqlstring})
 
 -- name: readings
-SELECT $__timeGroupAlias(r.time, $__interval),
+-- From readings while a bucket is shorter than a minute, else from the widest rollup that is not wider than a bucket:
+-- a year is drawn from days. $__interval_ms is a constant to the planner, which leaves the other branches out.
+SELECT series.time,
        s.name || CASE WHEN s.unit IN ('', 'dimensionless') THEN '' ELSE ' [' || s.unit || ']' END AS metric,
-       avg(r.value) AS value
+       series.value
 FROM sensor s
-JOIN reading r ON r.sensor_id = s.id
-WHERE $__timeFilter(r.time) AND r.quality <= 1 AND s.name IN (${sensor:sqlstring})
-GROUP BY 1, 2
+CROSS JOIN LATERAL (
+    -- date_bin and not the timeGroup macro, which gives a number on plain PostgreSQL and a time on TimescaleDB.
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time,
+           sum(piece.sum) / nullif(sum(piece.usable_count), 0) AS value
+    FROM (
+        SELECT r.time, r.value AS sum, 1 AS usable_count FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.sum, m.usable_count FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.sum, h.usable_count FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.sum, d.usable_count FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE s.name IN (${sensor:sqlstring})
 ORDER BY 1, 2
 
 -- name: reading_limits
@@ -62,13 +81,28 @@ GROUP BY 1, 2, 3
 ORDER BY 1, 2
 
 -- name: scores
--- The highest score of each bucket: an average would hide the moment that raised the alarm.
-SELECT $__timeGroupAlias(r.time, $__interval), s.name AS metric, max(r.value) AS value
+-- The highest score of each bucket: an average would hide the moment that raised the alarm. Rollups as for readings.
+SELECT series.time, s.name AS metric, series.value
 FROM sensor source
 JOIN sensor s ON s.source_id = source.id AND right(s.name, 6) = '.score'
-JOIN reading r ON r.sensor_id = s.id
-WHERE $__timeFilter(r.time) AND r.quality <= 1 AND source.name IN (${sensor:sqlstring})
-GROUP BY 1, 2
+CROSS JOIN LATERAL (
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time, max(piece.max) AS value
+    FROM (
+        SELECT r.time, r.value AS max FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.max FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.max FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.max FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE source.name IN (${sensor:sqlstring})
 ORDER BY 1, 2
 
 -- name: score_limits

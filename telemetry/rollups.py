@@ -1,9 +1,9 @@
 """Rollups of readings: `reading_1m`, `reading_1h` and `reading_1d`, the same rows on every edition.
 
 A row a sensor and UTC bucket in which readings are stored: `count` of all of them, `good_count` of those with quality
-good; `min`, `max`, `sum`, `sum_sq`, `first` and `last` (by time) over usable ones (good or uncertain), null where
-there are none. Below a watermark buckets are kept; from there on they are counted from readings when somebody asks, so
-readings that arrive in order show at once.
+good, `usable_count` of those good or uncertain; `min`, `max`, `sum`, `sum_sq`, `first` and `last` (by time) over usable
+ones, null where there are none. So `sum / usable_count` is their mean. Below a watermark buckets are kept;
+from there on they are counted from readings when somebody asks, so readings that arrive in order show at once.
 
 - `touch` marks what arrives below the watermark, in the transaction that stores it;
 - `advance` moves the watermark behind the data, and counts marked buckets again.
@@ -22,6 +22,7 @@ import numpy as np
 from telemetry.batch import ReadingBatch, to_datetime, to_micros
 from telemetry.editions import Edition
 from telemetry.rollup_keeping import Mark
+from telemetry.series import MINUTES
 from telemetry.sql import load_queries
 
 __all__ = ["Advanced", "advance", "touch"]
@@ -104,6 +105,9 @@ async def _advance_watermark(connection: asyncpg.Connection, edition: Edition, n
     watermark: datetime = standing["watermark"]
     if watermark < standing["fence"]:
         # A process died, or a statement failed, between the two: no mark may be taken before this is done.
+        bounds = await connection.fetchrow(_SQL["data_bounds"], watermark, standing["fence"])
+        if bounds["oldest"] is not None:
+            await _make_room(connection, edition, bounds["oldest"], bounds["newest"])
         await edition.rollups.fill(connection, watermark, standing["fence"])
         watermark = standing["fence"]
     step = _FIRST_STEP
@@ -116,6 +120,7 @@ async def _advance_watermark(connection: asyncpg.Connection, edition: Edition, n
             return watermark, True
         # Stretches without data cost nothing.
         end = min(limit, max(watermark, _minute(bounds["oldest"])) + step)
+        await _make_room(connection, edition, bounds["oldest"], end)
         await connection.execute(_SQL["move_fence"], end)
         taken = await edition.rollups.fill(connection, watermark, end)
         watermark = end
@@ -140,12 +145,21 @@ async def _recount(connection: asyncpg.Connection, edition: Edition) -> tuple[in
             for row in await connection.fetch(_SQL["oldest_marks"], _MARKS_A_ROUND)
         ]
         if marks:
+            hours_us = np.array([to_micros(mark.hour) for mark in marks], np.int64)
+            await edition.make_room(connection, hours_us, MINUTES)
             await edition.rollups.recount(connection, marks)
         recounted += len(marks)
         # Fewer than a round holds: nothing was left. Asking until nothing comes would never end beside late data.
         if len(marks) < _MARKS_A_ROUND:
             return recounted, True
     return recounted, False
+
+
+async def _make_room(connection: asyncpg.Connection, edition: Edition, begin: datetime, end: datetime) -> None:
+    # The longest step is shorter than a piece; only one that another process left half done may be longer.
+    begin_us, end_us = to_micros(begin), to_micros(end)
+    steps_us = np.arange(begin_us, end_us, _LONGEST_STEP // timedelta(microseconds=1), dtype=np.int64)
+    await edition.make_room(connection, np.append(steps_us, end_us), MINUTES)
 
 
 def _minute(moment: datetime) -> datetime:

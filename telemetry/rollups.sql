@@ -69,8 +69,8 @@ SELECT m.*
 FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS span (sensor_id, begin_at, end_at)
 CROSS JOIN LATERAL reading_minutes(span.sensor_id, span.begin_at, span.end_at) AS m
 ON CONFLICT (sensor_id, time) DO UPDATE
-SET count = excluded.count, good_count = excluded.good_count, min = excluded.min, max = excluded.max,
-    sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
+SET count = excluded.count, good_count = excluded.good_count, usable_count = excluded.usable_count,
+    min = excluded.min, max = excluded.max, sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
 
 -- name: recount_hours
 INSERT INTO reading_1h_kept AS kept
@@ -79,8 +79,8 @@ FROM unnest($1::int[], $2::timestamptz[]) AS span (sensor_id, begin_at)
 CROSS JOIN LATERAL reading_hours(span.sensor_id, span.begin_at, span.begin_at + interval '1 hour') AS h
 WHERE span.begin_at < (SELECT date_bin('1 hour', time, 'epoch') FROM reading_watermark)
 ON CONFLICT (sensor_id, time) DO UPDATE
-SET count = excluded.count, good_count = excluded.good_count, min = excluded.min, max = excluded.max,
-    sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
+SET count = excluded.count, good_count = excluded.good_count, usable_count = excluded.usable_count,
+    min = excluded.min, max = excluded.max, sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
 
 -- name: recount_days
 INSERT INTO reading_1d_kept AS kept
@@ -92,8 +92,8 @@ FROM (
 CROSS JOIN LATERAL reading_days(span.sensor_id, span.begin_at, span.begin_at + interval '24 hours') AS d
 WHERE span.begin_at < (SELECT date_bin('24 hours', time, 'epoch') FROM reading_watermark)
 ON CONFLICT (sensor_id, time) DO UPDATE
-SET count = excluded.count, good_count = excluded.good_count, min = excluded.min, max = excluded.max,
-    sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
+SET count = excluded.count, good_count = excluded.good_count, usable_count = excluded.usable_count,
+    min = excluded.min, max = excluded.max, sum = excluded.sum, sum_sq = excluded.sum_sq, first = excluded.first, last = excluded.last
 
 -- name: drop_marks
 -- A mark renewed since, or being renewed (SKIP LOCKED), belongs to readings the recount may not have seen: it stays.

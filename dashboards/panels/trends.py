@@ -34,7 +34,7 @@ def readings() -> Panel:
     panel = (
         _trend("Readings")
         .description(
-            "Mean of each bucket, good and uncertain readings only."
+            "Mean of each bucket, good and uncertain readings only; from the rollups where a bucket is a minute or longer."
             " Dashed red: limits of rules on these sensors. Each unit has its own axis."
         )
         .height(10)

@@ -65,7 +65,7 @@ def bench_ingest(settings: Settings, *, stages: Collection[str], sizes: Sizes, w
             keeps_sessions = broker_kind(private) != "amqtt"
             if not keeps_sessions:
                 sizes = sizes.for_slow_broker()
-        machine = describe(private, dsn=dsn, sizes=sizes, broker=broker)
+        machine = describe(private, dsn=dsn, sizes=sizes.name, broker=broker)
         results, accounts = asyncio.run(
             _measure(
                 dsn,

@@ -10,7 +10,6 @@ import psutil
 import psycopg
 
 from precursor import __version__
-from precursor.bench.sizes import Sizes
 from precursor.embedded import find_mosquitto, running_broker
 from precursor.settings import Settings
 from telemetry import schema
@@ -20,7 +19,7 @@ __all__ = ["broker_kind", "describe", "describe_broker"]
 _SERVER_SETTINGS = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
 
 
-def describe(settings: Settings, *, dsn: str, sizes: Sizes, broker: str | None) -> dict[str, object]:
+def describe(settings: Settings, *, dsn: str, sizes: str, broker: str | None) -> dict[str, object]:
     """The machine, the database at `dsn` and the broker (None: no part of this run), as a JSON object.
 
     Raises:
@@ -33,7 +32,7 @@ def describe(settings: Settings, *, dsn: str, sizes: Sizes, broker: str | None) 
         }
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sizes": sizes.name,
+        "sizes": sizes,
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),

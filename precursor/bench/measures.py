@@ -95,6 +95,20 @@ _MEASURES = (
         work="publish to committed at half the rate of mqtt.live_qos1, 99th percentile",
         aim="<= 250",
     ),
+    Measure(
+        name="query.rollup_year",
+        unit="ms",
+        work="a year of hourly rollups of one sensor with a reading a second, of a thousand, median",
+        limit="the same out of the readings",
+        aim="<= 20 and ratio <= 0.002",
+    ),
+    Measure(
+        name="query.last_values",
+        unit="ms",
+        work="last value and last usable value of each of a thousand sensors, median",
+        limit="one probe of the index a sensor, answered with a count",
+        aim="<= 50",
+    ),
 )
 
 MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _MEASURES})

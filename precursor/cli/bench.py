@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 
+_QUICK = click.option("--quick", is_flag=True, help="Little work: shows in some seconds that it works; poor figures.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+_WRITE = click.option(
+    "--write",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Put the report into this page, docs/performance.md as a rule.",
+)
+
+
 @click.group()
 def bench() -> None:
     """Measure this machine, limits beside each figure."""
@@ -33,13 +42,9 @@ def bench() -> None:
     show_default=True,
     help="Measure this part only.",
 )
-@click.option("--quick", is_flag=True, help="Little work: shows in some seconds that it works; poor figures.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option(
-    "--write",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Put the report into this page, docs/performance.md as a rule.",
-)
+@_QUICK
+@_JSON
+@_WRITE
 def ingest(stage: str, quick: bool, as_json: bool, write: Path | None) -> None:
     """From the broker to the acknowledgement, and its parts: decode, store.
 
@@ -47,7 +52,6 @@ def ingest(stage: str, quick: bool, as_json: bool, write: Path | None) -> None:
     database and with topics of its own. Exit status 1 if a reading was lost or doubled.
     """
     from precursor.bench.ingest import STAGES, bench_ingest, ingest_steps
-    from precursor.bench.page import with_section
     from precursor.bench.sizes import FULL, QUICK
 
     # Ended by a supervisor: the embedded parts must not outlive us.
@@ -58,11 +62,36 @@ def ingest(stage: str, quick: bool, as_json: bool, write: Path | None) -> None:
     sizes = QUICK if quick else FULL
     with _progress(ingest_steps(stages, sizes)) as watch:
         report = bench_ingest(settings, stages=stages, sizes=sizes, watch=watch)
+    _hand_over(report, "precursor bench ingest", as_json=as_json, write=write)
+
+
+@bench.command()
+@_QUICK
+@_JSON
+@_WRITE
+def query(quick: bool, as_json: bool, write: Path | None) -> None:
+    """What users ask of a year of readings: rollups of a sensor, last values of all.
+
+    Fills a database of its own with 50 million readings, on the embedded PostgreSQL or the server that settings name;
+    this takes some minutes and 6 GB, and all of it is thrown away.
+    """
+    from precursor.bench.query import QUERY_FULL, QUERY_QUICK, bench_query, query_steps
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sizes = QUERY_QUICK if quick else QUERY_FULL
+    with _progress(query_steps(sizes)) as watch:
+        report = bench_query(read_settings(), sizes=sizes, watch=watch)
+    _hand_over(report, "precursor bench query", as_json=as_json, write=write)
+
+
+def _hand_over(report: "Report", command: str, *, as_json: bool, write: Path | None) -> None:
+    from precursor.bench.page import with_section
+
     document = report.as_json()
     if write is not None:
         page = write.read_text(encoding="utf-8") if write.exists() else ""
         write.parent.mkdir(parents=True, exist_ok=True)
-        write.write_text(with_section(page, "precursor bench ingest", document), encoding="utf-8")
+        write.write_text(with_section(page, command, document), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:

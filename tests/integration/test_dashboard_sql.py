@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +260,29 @@ async def test_readings_are_bounded_whatever_the_range(connection: asyncpg.Conne
     assert 100 < len(rows) <= MAX_POINTS + 1
     assert {row["metric"] for row in rows} == {"P-101.vibration [mm/s]"}
     assert max(row["value"] for row in rows) < 100
-    assert isinstance(rows[0]["time"], Decimal)
+
+
+@pytest.mark.parametrize("interval_ms", [10_000, 60_000, 600_000, 3_600_000, 86_400_000])
+async def test_readings_are_the_same_means_and_scores_the_same_peaks_from_whatever_rollup_they_come(
+    connection: asyncpg.Connection, interval_ms: int
+) -> None:
+    # From whole days, so that the range cuts no bucket of a rollup.
+    begin, end = BEGIN.replace(hour=0), END.replace(hour=23, minute=59, second=59)
+    question = Question(begin=begin, end=end, interval_ms=interval_ms, variables=EVERYTHING.variables)
+    by_hand = await connection.fetch(
+        "SELECT date_bin($1, r.time, 'epoch') AS time, s.name, s.kind::text, avg(r.value) AS mean, max(r.value) AS peak"
+        " FROM reading r JOIN sensor s ON s.id = r.sensor_id"
+        " WHERE r.time BETWEEN $2 AND $3 AND r.quality <= 1 AND s.kind <> 'state' GROUP BY 1, 2, 3",
+        timedelta(milliseconds=interval_ms),
+        begin,
+        end,
+    )
+    means = {(row["time"], row["name"]): row["mean"] for row in by_hand if row["kind"] == "measured"}
+    peaks = {(row["time"], row["name"]): row["peak"] for row in by_hand if row["kind"] == "derived"}
+    _, rows = await _ask(connection, _sql("Readings A"), question)
+    assert {(row["time"], row["metric"].split(" [")[0]): row["value"] for row in rows} == pytest.approx(means)
+    _, rows = await _ask(connection, _sql("Anomaly scores A"), question)
+    assert {(row["time"], row["metric"]): row["value"] for row in rows} == pytest.approx(peaks)
 
 
 async def test_limits_are_drawn_over_the_whole_range(connection: asyncpg.Connection) -> None:

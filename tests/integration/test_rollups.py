@@ -30,14 +30,14 @@ INSERT INTO asset (name, area_id) VALUES ('pump-1', 1);
 INSERT INTO sensor (name, asset_id) SELECT 'pump-1.' || number, 1 FROM generate_series(1, 3) AS number;
 """
 
-COLUMNS = ["time", "sensor_id", "count", "good_count", "min", "max", "sum", "sum_sq", "first", "last"]
+COLUMNS = ["time", "sensor_id", "count", "good_count", "usable_count", "min", "max", "sum", "sum_sq", "first", "last"]
 
 # Straight from the readings, in one go, by other means than the rollups use.
 BY_HAND = """
 WITH seen AS (
     SELECT *, date_trunc($1::text, time, 'UTC') AS bucket, CASE WHEN quality < 2 THEN value END AS usable FROM reading
 )
-SELECT bucket, sensor_id, count(*), sum((quality = 0)::int),
+SELECT bucket, sensor_id, count(*), sum((quality = 0)::int), count(usable),
        min(usable), max(usable), sum(usable), sum(usable * usable),
        (SELECT value FROM reading AS r WHERE r.sensor_id = seen.sensor_id AND quality < 2
             AND r.time >= bucket AND r.time < bucket + ('1 ' || $1)::interval ORDER BY time LIMIT 1),
@@ -135,7 +135,7 @@ async def test_columns_are_the_same_at_every_level(plant: asyncpg.Connection) ->
             " WHERE attrelid = $1::text::regclass AND attnum > 0 ORDER BY attnum",
             relation,
         )
-        kinds = ["timestamp with time zone", "integer", "bigint", "bigint", *["double precision"] * 6]
+        kinds = ["timestamp with time zone", "integer", *["bigint"] * 3, *["double precision"] * 6]
         assert [tuple(row) for row in rows] == list(zip(COLUMNS, kinds, strict=True))
 
 
@@ -143,14 +143,14 @@ async def test_only_usable_readings_make_values_and_all_of_them_count(plant: asy
     await store(plant, [Point(0, value=9, quality=BAD), Point(1, value=2, quality=UNCERTAIN), Point(2, value=4)])
     await store(plant, [Point(3, value=3), Point(4, value=-7, quality=STALE), Point(60, value=5, quality=BAD)])
     expected = [
-        (T0, 1, 5, 2, 2.0, 4.0, 9.0, 29.0, 2.0, 3.0),
-        (T0 + MINUTE, 1, 1, 0, None, None, None, None, None, None),
+        (T0, 1, 5, 2, 3, 2.0, 4.0, 9.0, 29.0, 2.0, 3.0),
+        (T0 + MINUTE, 1, 1, 0, 0, None, None, None, None, None, None),
     ]
     assert await rolled_up(plant, "minute") == expected
     await store(plant, [Point(9000, sensor_id=2)])
     await advance(plant)
     assert (await rolled_up(plant, "minute"))[:2] == expected
-    assert (await rolled_up(plant, "hour"))[0] == (T0.replace(minute=0), 1, 6, 2, 2.0, 4.0, 9.0, 29.0, 2.0, 3.0)
+    assert (await rolled_up(plant, "hour"))[0] == (T0.replace(minute=0), 1, 6, 2, 3, 2.0, 4.0, 9.0, 29.0, 2.0, 3.0)
 
 
 async def test_late_readings_are_in_all_levels_after_the_next_advance(plant: asyncpg.Connection) -> None:
@@ -193,8 +193,8 @@ async def test_wild_values_break_no_bucket(plant: asyncpg.Connection) -> None:
     await advance(plant)
     infinite = float("inf")
     assert await rolled_up(plant, "day") == [
-        (T0.replace(hour=0, minute=0), 1, 4, 4, 1e-310, largest, infinite, infinite, largest, 2.0),
-        (T0.replace(hour=0, minute=0) + DAY, 2, 2, 2, -largest, -largest, -infinite, infinite, -largest, -largest),
+        (T0.replace(hour=0, minute=0), 1, 4, 4, 4, 1e-310, largest, infinite, infinite, largest, 2.0),
+        (T0.replace(hour=0, minute=0) + DAY, 2, 2, 2, 2, -largest, -largest, -infinite, infinite, -largest, -largest),
     ]
 
 
@@ -388,7 +388,9 @@ def test_the_migration_goes_down_and_up_and_keeps_readings(new_database: Callabl
         with psycopg.connect(dsn) as connection:
             return connection.execute(
                 "SELECT table_name, column_name, data_type, is_nullable, column_default"
-                " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+                " FROM information_schema.columns WHERE table_schema = 'public'"
+                # Partitions come with the rows that need them.
+                " AND table_name !~ '_[0-9]{8}$' ORDER BY 1, 2"
             ).fetchall()
 
     async def fill() -> None:
