@@ -41,7 +41,9 @@ class Rollups(Protocol):
     """`kept` or `aggregates`"""
 
     async def fill(self, connection: asyncpg.Connection, begin: datetime, end: datetime) -> int:
-        """Take in the readings of [begin, end), whole minutes, and move the watermark from begin to end.
+        """Take in the readings of [begin, end), whole minutes, and move the watermark to end.
+
+        `begin` is the watermark, or later where nothing is stored before.
 
         Returns how many readings were taken, where that is known, else 0.
         """
@@ -59,6 +61,7 @@ class KeptRollups:
         """One transaction: readers see all three rollups move at once."""
         # READ COMMITTED in both: each statement must see what was committed before it, and what the one before wrote.
         async with connection.transaction(isolation="read_committed"):
+            await connection.execute(_SQL["plan_for_stretch"])
             taken: int = await connection.fetchval(_SQL["fill_minutes"], begin, end)
             # Hours are counted from minutes, days from hours, as they read below the new watermark.
             await connection.execute(_SQL["move_watermark"], end)
