@@ -41,7 +41,9 @@ class Rollups(Protocol):
     """`kept` or `aggregates`"""
 
     async def fill(self, connection: asyncpg.Connection, begin: datetime, end: datetime) -> int:
-        """Take in the readings of [begin, end), whole minutes, and move the watermark from begin to end.
+        """Take in the readings of [begin, end), whole minutes, and move the watermark to end.
+
+        `begin` is the watermark, or later where nothing is stored before.
 
         Returns how many readings were taken, where that is known, else 0.
         """
@@ -59,6 +61,7 @@ class KeptRollups:
         """One transaction: readers see all three rollups move at once."""
         # READ COMMITTED in both: each statement must see what was committed before it, and what the one before wrote.
         async with connection.transaction(isolation="read_committed"):
+            await connection.execute(_SQL["plan_for_stretch"])
             taken: int = await connection.fetchval(_SQL["fill_minutes"], begin, end)
             # Hours are counted from minutes, days from hours, as they read below the new watermark.
             await connection.execute(_SQL["move_watermark"], end)
@@ -115,12 +118,15 @@ class ContinuousAggregates:
 async def _refresh(
     connection: asyncpg.Connection, name: str, windows: Iterable[tuple[datetime, datetime]], *, force: bool = False
 ) -> None:
+    # From 2.28 on a refresh is a transaction for every ten buckets, were it not told to take all of them at once.
+    batches = await connection.fetchval(_SQL["refreshes_in_batches"])
+    options = ", options => '{\"buckets_per_batch\": 0}'" if batches else ""
     for begin, end in windows:
         # TimescaleDB refuses a window without a whole bucket.
         if begin < end:
             await connection.execute(
                 f"CALL refresh_continuous_aggregate('{name}', '{begin.isoformat()}', '{end.isoformat()}',"
-                f" force => {force})"
+                f" force => {force}{options})"
             )
 
 

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import numpy as np
 
-from telemetry.batch import ReadingBatch, to_datetime, to_micros
+from telemetry.batch import EPOCH, ReadingBatch, to_datetime, to_micros
 from telemetry.editions import Edition
 from telemetry.rollup_keeping import Mark
 from telemetry.series import MINUTES
@@ -105,25 +105,33 @@ async def _advance_watermark(connection: asyncpg.Connection, edition: Edition, n
     watermark: datetime = standing["watermark"]
     if watermark < standing["fence"]:
         # A process died, or a statement failed, between the two: no mark may be taken before this is done.
-        bounds = await connection.fetchrow(_SQL["data_bounds"], watermark, standing["fence"])
-        if bounds["oldest"] is not None:
-            await _make_room(connection, edition, bounds["oldest"], bounds["newest"])
+        oldest = await connection.fetchval(_SQL["oldest_reading"], watermark, standing["fence"])
+        if oldest is not None:
+            await _make_room(connection, edition, oldest, standing["fence"])
         await edition.rollups.fill(connection, watermark, standing["fence"])
         watermark = standing["fence"]
     step = _FIRST_STEP
     for _ in range(_STEPS_A_CALL):
-        bounds = await connection.fetchrow(_SQL["data_bounds"], watermark, now)
-        if bounds["newest"] is None:
-            return watermark, True
-        limit = _minute(bounds["newest"] - _LIVE)
+        newest: datetime | None = await connection.fetchval(_SQL["newest_reading"], watermark, now)
+        limit = watermark if newest is None else _minute(newest - _LIVE)
         if limit <= watermark:
             return watermark, True
-        # Stretches without data cost nothing.
-        end = min(limit, max(watermark, _minute(bounds["oldest"])) + step)
-        await _make_room(connection, edition, bounds["oldest"], end)
+        begin = watermark
+        if limit > begin + step:
+            # Stretches without data cost nothing.
+            begin = max(begin, _minute(await connection.fetchval(_SQL["oldest_reading"], watermark, newest)))
+        end = min(limit, begin + step)
+        await _make_room(connection, edition, begin, end)
         await connection.execute(_SQL["move_fence"], end)
+        if watermark == EPOCH:
+            # Nothing is kept. TimescaleDB would take a quarter of a minute to find nothing in the years before the
+            # first reading; asked for only now, as one that is stored from here on is marked.
+            oldest = await connection.fetchval(_SQL["oldest_reading"], watermark, end)
+            watermark = end if oldest is None else min(_minute(oldest), end)
         taken = await edition.rollups.fill(connection, watermark, end)
         watermark = end
+        if end == limit:
+            return watermark, True
         if taken < _FEW_READINGS:
             step = min(2 * step, _LONGEST_STEP)
         elif taken > _MANY_READINGS:

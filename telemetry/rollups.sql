@@ -24,23 +24,33 @@ SELECT pg_advisory_unlock(hashtext('reading rollups'))
 -- name: standing
 SELECT w.time AS watermark, f.time AS fence FROM reading_watermark AS w CROSS JOIN reading_fence AS f
 
--- name: data_bounds
+-- name: newest_reading
 -- $1: from here; $2: up to here, inclusive: a reading from the future is not the data's clock.
 -- One sensor at a time: (sensor_id, time) is the only index.
-SELECT min(oldest.time) AS oldest, max(newest.time) AS newest
+SELECT max(newest.time)
+FROM sensor
+CROSS JOIN LATERAL (
+    SELECT time FROM reading WHERE sensor_id = sensor.id AND time >= $1 AND time <= $2 ORDER BY time DESC LIMIT 1
+) AS newest
+
+-- name: oldest_reading
+SELECT min(oldest.time)
 FROM sensor
 CROSS JOIN LATERAL (
     SELECT time FROM reading WHERE sensor_id = sensor.id AND time >= $1 AND time <= $2 ORDER BY time LIMIT 1
 ) AS oldest
-CROSS JOIN LATERAL (
-    SELECT time FROM reading WHERE sensor_id = sensor.id AND time >= $1 AND time <= $2 ORDER BY time DESC LIMIT 1
-) AS newest
 
 -- name: move_fence
 UPDATE reading_fence SET time = $1
 
 -- name: move_watermark
 UPDATE reading_watermark SET time = $1
+
+-- name: plan_for_stretch
+-- For this transaction. A fill reads one short stretch of time, known when it is planned: what lies outside is left out
+-- then, and TimescaleDB's own node, which would decide it again for every sensor and probe, only costs.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('timescaledb.enable_chunk_append', 'off', true)
 
 -- name: fill_minutes
 WITH written AS (
@@ -110,3 +120,8 @@ WITH done AS (
     FOR UPDATE OF mark SKIP LOCKED
 )
 DELETE FROM reading_touched AS mark USING done WHERE mark.sensor_id = done.sensor_id AND mark.hour = done.hour
+
+-- name: refreshes_in_batches
+SELECT string_to_array(substring(extversion FROM '^\d+\.\d+'), '.')::int[] >= '{2,28}'
+FROM pg_extension
+WHERE extname = 'timescaledb'

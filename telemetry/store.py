@@ -1,14 +1,13 @@
 """Readings into the table: COPY BINARY straight from columns, and what to do where rows are there already."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 
 import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from telemetry.batch import ReadingBatch
+from telemetry.batch import ReadingBatch, to_datetime
 from telemetry.editions import Edition
 from telemetry.sql import load_queries
 
@@ -21,41 +20,52 @@ _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 UTC, from which PostgreSQL counts, in µs since 1970"""
-_COLUMNS = ("time", "sensor_id", "value", "quality")
-_TUPLE = [
-    ("fields", ">i2"),
-    ("time_len", ">i4"),
-    ("time", ">i8"),
-    ("sensor_len", ">i4"),
-    ("sensor_id", ">i4"),
-    ("value_len", ">i4"),
-    ("value", ">f8"),
-    ("quality_len", ">i4"),
-    ("quality", ">i2"),
-]
-_READING_TUPLE = np.dtype(_TUPLE)
-_STAGING_TUPLE = np.dtype([*_TUPLE, ("position_len", ">i4"), ("position", ">i4")])
+_COLUMNS = ["time", "sensor_id", "value", "quality"]
+_TUPLE = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("time_len", ">i4"),
+        ("time", ">i8"),
+        ("sensor_len", ">i4"),
+        ("sensor_id", ">i4"),
+        ("value_len", ">i4"),
+        ("value", ">f8"),
+        ("quality_len", ">i4"),
+        ("quality", ">i2"),
+    ]
+)
+_PIECE_ROWS = 2048
+"""rows encoded at once: 80 KiB are had without asking the operating system for pages"""
+_PIECE = np.array([(4, 8, 0, 4, 0, 8, 0, 2, 0)] * _PIECE_ROWS, _TUPLE).tobytes()
+"""a piece with all that is the same in every row"""
+
+_SPAN_GAP_US = 3600 * 1_000_000
+_SPAN_ROOM = 4
+"""A span of one sensor's readings is looked up in one go. It ends where the sensor was silent for an hour, and at most
+so many times as many rows as it has readings are read: what is stored between them may be a million rows."""
 
 
-def encode_copy(batch: ReadingBatch, *, with_position: bool = False) -> bytes:
-    """The batch as the body of `COPY ... (time, sensor_id, value, quality[, position]) FROM STDIN BINARY`.
+def encode_copy(batch: ReadingBatch) -> bytes:
+    """The batch as the body of `COPY ... (time, sensor_id, value, quality) FROM STDIN BINARY`.
 
-    Source: PostgreSQL documentation, "COPY", section "Binary Format". `position` is the index in the batch.
+    Source: PostgreSQL documentation, "COPY", section "Binary Format".
     """
-    rows = np.empty(len(batch), _STAGING_TUPLE if with_position else _READING_TUPLE)
-    rows["fields"] = 5 if with_position else 4
-    rows["time_len"] = 8
-    rows["time"] = batch.time - _POSTGRES_EPOCH_US
-    rows["sensor_len"] = 4
-    rows["sensor_id"] = batch.sensor_id
-    rows["value_len"] = 8
-    rows["value"] = batch.value
-    rows["quality_len"] = 2
-    rows["quality"] = batch.quality
-    if with_position:
-        rows["position_len"] = 4
-        rows["position"] = np.arange(len(batch))
-    return b"".join((_COPY_HEADER, rows.tobytes(), _COPY_TRAILER))
+    return b"".join(_encoded(batch))
+
+
+def _encoded(batch: ReadingBatch) -> Iterator[bytes | bytearray]:
+    yield _COPY_HEADER
+    for begin in range(0, len(batch), _PIECE_ROWS):
+        piece = slice(begin, begin + _PIECE_ROWS)
+        body = bytearray(_PIECE[: (len(batch) - begin) * _TUPLE.itemsize])
+        # Copied as bytes: NumPy copies such rows field by field, in four times the time.
+        rows = np.frombuffer(body, _TUPLE)
+        rows["time"] = batch.time[piece] - _POSTGRES_EPOCH_US
+        rows["sensor_id"] = batch.sensor_id[piece]
+        rows["value"] = batch.value[piece]
+        rows["quality"] = batch.quality[piece]
+        yield body
+    yield _COPY_TRAILER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,34 +101,22 @@ class ReadingStore:
         order = batch.order()
         ordered = batch.take(order)
         instants = _Instants(ordered)
-        if self._expect_collisions or not await self._copied(connection, ordered.take(instants.fresh)):
-            await self._write_around(connection, ordered, instants)
+        if self._expect_collisions or not await self._copied(connection, instants.fresh_readings()):
+            await self._write_around(connection, instants)
 
         stored = np.empty(len(batch), np.bool_)
         duplicate = np.empty(len(batch), np.bool_)
         stored[order] = instants.fresh
-        duplicate[order] = ~instants.fresh & instants.equal()
-        return Written(stored=stored, duplicate=duplicate, conflicting=~stored & ~duplicate)
+        duplicate[order] = instants.equal() & ~instants.fresh
+        return Written(stored=stored, duplicate=duplicate, conflicting=~(stored | duplicate))
 
-    async def _write_around(self, connection: asyncpg.Connection, ordered: ReadingBatch, instants: "_Instants") -> None:
+    async def _write_around(self, connection: asyncpg.Connection, instants: "_Instants") -> None:
         """Look which instants are taken, and write the others."""
-        await connection.execute(_SQL["create_staging"])
         while True:
-            positions = np.flatnonzero(instants.fresh)
-            body = encode_copy(ordered.take(positions), with_position=True)
-            await _copy(connection, "reading_staging", (*_COLUMNS, "position"), body)
-            found = await connection.fetch(_SQL["find_collisions"])
-            self._expect_collisions = bool(found)
-            if found:
-                instants.take(
-                    positions[np.array([row[0] for row in found], np.intp)],
-                    np.array([row[1] for row in found], np.float64),
-                    np.array([row[2] for row in found], np.int16),
-                )
-            if await self._copied(connection, ordered.take(instants.fresh)):
+            self._expect_collisions = instants.take(await _stored_at(connection, instants.fresh_readings()))
+            if await self._copied(connection, instants.fresh_readings()):
                 return
             # Another writer stored one of these rows between the look and the COPY: look again.
-            await connection.execute("TRUNCATE reading_staging")
 
     @staticmethod
     async def _copied(connection: asyncpg.Connection, batch: ReadingBatch) -> bool:
@@ -127,7 +125,9 @@ class ReadingStore:
             return True
         try:
             async with connection.transaction():
-                await _copy(connection, "reading", _COLUMNS, encode_copy(batch))
+                # As one buffer: from a file or an iterator asyncpg (0.32) would wait for ever for a server that went
+                # away while it took the rows; the loss of a connection does not wake a COPY that waits to write on.
+                await connection.copy_to_table("reading", source=encode_copy(batch), columns=_COLUMNS, format="binary")
         except asyncpg.UniqueViolationError:
             return False
         return True
@@ -141,26 +141,79 @@ class _Instants:
         self.fresh = np.ones(len(ordered), np.bool_)
         """the first reading of an instant that nothing is stored for"""
         self.fresh[1:] = (ordered.sensor_id[1:] != ordered.sensor_id[:-1]) | (ordered.time[1:] != ordered.time[:-1])
-        firsts = np.flatnonzero(self.fresh)
-        self._first = firsts[np.cumsum(self.fresh) - 1]
+        self._first = self.fresh.copy()
         # What holds for an instant, at the position of its first reading.
-        self._value = ordered.value.copy()
-        self._quality = ordered.quality.copy()
+        self._value = ordered.value
+        self._quality = ordered.quality
 
-    def take(
-        self, firsts: npt.NDArray[np.intp], value: npt.NDArray[np.float64], quality: npt.NDArray[np.int16]
-    ) -> None:
-        """These instants are taken: the table holds this for them."""
-        self.fresh[firsts] = False
-        self._value[firsts] = value
-        self._quality[firsts] = quality
+    def fresh_readings(self) -> ReadingBatch:
+        """What is to be written."""
+        return self._ordered if self.fresh.all() else self._ordered.take(self.fresh)
+
+    def take(self, stored: ReadingBatch) -> bool:
+        """Instants for which the table holds these readings are taken. Whether any of ours is."""
+        if not len(stored):
+            return False
+        positions = np.flatnonzero(self.fresh)
+        both = ReadingBatch.concat([stored, self._ordered.take(positions)])
+        # No instant is twice in either, so that equal ones are neighbours, the stored one before ours.
+        order = both.order()
+        before, after = order[:-1], order[1:]
+        equal = (both.sensor_id[before] == both.sensor_id[after]) & (both.time[before] == both.time[after])
+        theirs, ours = before[equal], positions[after[equal] - len(stored)]
+        self.fresh[ours] = False
+        self._value, self._quality = self._value.copy(), self._quality.copy()
+        self._value[ours] = stored.value[theirs]
+        self._quality[ours] = stored.quality[theirs]
+        return len(ours) > 0
 
     def equal(self) -> npt.NDArray[np.bool_]:
         """Which readings say the same as what holds for their instant."""
-        same: npt.NDArray[np.bool_] = self._ordered.value == self._value[self._first]
-        same &= self._ordered.quality == self._quality[self._first]
+        if self.fresh.all():
+            return self.fresh
+        first = np.flatnonzero(self._first)[np.cumsum(self._first) - 1]
+        same: npt.NDArray[np.bool_] = self._ordered.value == self._value[first]
+        same &= self._ordered.quality == self._quality[first]
         return same
 
 
-async def _copy(connection: asyncpg.Connection, table: str, columns: Sequence[str], body: bytes) -> None:
-    await connection.copy_to_table(table, source=BytesIO(body), columns=list(columns), format="binary")
+async def _stored_at(connection: asyncpg.Connection, wanted: ReadingBatch) -> ReadingBatch:
+    """Stored readings, those at the instants of a sorted batch among them; none twice."""
+    if not len(wanted):
+        return wanted
+    starts = np.ones(len(wanted), np.bool_)
+    starts[1:] = (wanted.sensor_id[1:] != wanted.sensor_id[:-1]) | (np.diff(wanted.time) > _SPAN_GAP_US)
+    found, whole = await _look(connection, wanted, np.flatnonzero(starts))
+    if whole.all():
+        return found
+    # Too much is stored between these to read it all: one by one.
+    rest = wanted.take(~whole[np.cumsum(starts) - 1])
+    one_by_one, _ = await _look(connection, rest, np.arange(len(rest)))
+    return ReadingBatch.concat([found, one_by_one])
+
+
+async def _look(
+    connection: asyncpg.Connection, wanted: ReadingBatch, begins: npt.NDArray[np.intp]
+) -> tuple[ReadingBatch, npt.NDArray[np.bool_]]:
+    """Stored readings of the spans that begin at these positions; which spans were read, the others being too full."""
+    ends = np.append(begins[1:], len(wanted))
+    limits = _SPAN_ROOM * (ends - begins) + 1
+    sensor_ids = wanted.sensor_id[begins]
+    row = await connection.fetchrow(
+        _SQL["find_stored"],
+        sensor_ids.tolist(),
+        wanted.time[begins].tolist(),
+        wanted.time[ends - 1].tolist(),
+        limits.tolist(),
+        to_datetime(wanted.time.min()),
+        to_datetime(wanted.time.max()),
+    )
+    span = np.frombuffer(row["span"], ">i4") - 1
+    whole = np.bincount(span, minlength=len(begins)) < limits
+    stored = ReadingBatch.of(
+        np.frombuffer(row["time"], ">i8") + _POSTGRES_EPOCH_US,
+        sensor_ids[span],
+        np.frombuffer(row["value"], ">f8"),
+        np.frombuffer(row["quality"], ">i2"),
+    )
+    return stored.take(whole[span]), whole

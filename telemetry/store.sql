@@ -1,19 +1,24 @@
--- name: create_staging
-CREATE TEMP TABLE IF NOT EXISTS reading_staging (
-    time timestamptz NOT NULL,
-    sensor_id int NOT NULL,
-    value float8 NOT NULL,
-    quality smallint NOT NULL,
-    position int NOT NULL
-) ON COMMIT DELETE ROWS
-
--- name: find_collisions
--- LIMIT keeps the planner from turning this into a scan of whole partitions: one index probe a staged row.
-SELECT s.position, r.value, r.quality
-FROM reading_staging s
+-- name: find_stored
+-- Readings of spans: a sensor, first and last time (µs since 1970), at most so many rows. $5 and $6 are the first and
+-- the last time of all spans: they leave out partitions and chunks before anything is opened.
+-- LIMIT also keeps the planner from a scan of whole partitions: one descent of the index a span.
+-- Columns in binary, a value of bytes each: ten thousand records of the driver would take longer than all of this.
+SELECT coalesce(string_agg(int4send(span.number::int), ''), '') AS span,
+       coalesce(string_agg(timestamptz_send(r.time), ''), '') AS time,
+       coalesce(string_agg(float8send(r.value), ''), '') AS value,
+       coalesce(string_agg(int2send(r.quality), ''), '') AS quality
+FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[])
+    WITH ORDINALITY AS span (sensor_id, begin_us, end_us, rows, number)
 CROSS JOIN LATERAL (
-    SELECT value, quality FROM reading WHERE sensor_id = s.sensor_id AND time = s.time LIMIT 1
-) r
+    SELECT time, value, quality
+    FROM reading
+    WHERE sensor_id = span.sensor_id
+      AND time >= 'epoch'::timestamptz + span.begin_us * interval '1 microsecond'
+      AND time <= 'epoch'::timestamptz + span.end_us * interval '1 microsecond'
+      AND time >= $5 AND time <= $6
+    ORDER BY time
+    LIMIT span.rows
+) AS r
 
 -- name: add_to_ledger
 INSERT INTO ledger_entry AS l (source, outcome, reason, readings)

@@ -41,6 +41,13 @@ _MEASURES = (
     ),
     Measure(name="store.encode", unit="readings/s", work="columns to the body of COPY BINARY, nothing else"),
     Measure(
+        name="store.rollups",
+        unit="rows/s",
+        work="new readings stored and rolled up, the job after every 30 batches, nothing at the same time",
+        limit="the same batches in the same run, stored only",
+        aim="ratio >= 0.75",
+    ),
+    Measure(
         name="store.bytes_per_reading",
         unit="bytes",
         work="readings of simulated machines at sensor resolution on disk, indexes and all, compressed where possible",

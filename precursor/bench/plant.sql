@@ -21,5 +21,17 @@ SELECT id FROM sensor ORDER BY name
 -- name: empty
 TRUNCATE reading, ledger_entry, rejected
 
+-- name: empty_kept_rollups
+TRUNCATE reading_1m_kept, reading_1h_kept, reading_1d_kept
+
+-- name: forget_marks
+TRUNCATE reading_touched
+
+-- name: forget_watermark
+UPDATE reading_watermark SET time = 'epoch'
+
+-- name: forget_fence
+UPDATE reading_fence SET time = 'epoch'
+
 -- name: count_readings
 SELECT count(*) FROM reading

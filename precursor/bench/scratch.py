@@ -12,6 +12,7 @@ from psycopg import sql
 from precursor.bench.report import Account
 from precursor.bench.workload import bench_plant
 from telemetry import schema
+from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 from telemetry.ledger import read_totals
 from telemetry.sql import load_queries
@@ -81,8 +82,13 @@ async def insert_plant(connection: asyncpg.Connection, *, sensors: int, prefix: 
 
 
 async def empty(connection: asyncpg.Connection) -> None:
-    """Forget all readings and the ledger; partitions and plant stay."""
-    await connection.execute(_SQL["empty"])
+    """Forget all readings, their rollups and the ledger; partitions and plant stay."""
+    async with connection.transaction():
+        await connection.execute(_SQL["empty"])
+        if (await detect_async(connection)).rollups.manner == "kept":
+            await connection.execute(_SQL["empty_kept_rollups"])
+        for standing in ("forget_marks", "forget_watermark", "forget_fence"):
+            await connection.execute(_SQL[standing])
 
 
 async def count(connection: asyncpg.Connection, *, name: str, published: int) -> Account:

@@ -16,6 +16,9 @@ class Sizes:
     batch_rows: int
     """of one COPY; a multiple of `sensors`"""
     store_rounds: int
+    rollup_rounds: int
+    rollup_batches: int
+    """stored between two runs of the rollups' job"""
     decode_messages: int
     """of one reading; a hundredth as many of 100 readings, ten times over"""
     decode_rounds: int
@@ -44,6 +47,8 @@ FULL = Sizes(
     sensors=1_000,
     batch_rows=10_000,
     store_rounds=40,
+    rollup_rounds=5,
+    rollup_batches=30,
     decode_messages=5_000,
     decode_rounds=15,
     single_messages=100_000,
@@ -57,6 +62,8 @@ QUICK = Sizes(
     sensors=100,
     batch_rows=1_000,
     store_rounds=3,
+    rollup_rounds=2,
+    rollup_batches=10,
     decode_messages=200,
     decode_rounds=3,
     single_messages=1_000,

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
@@ -82,13 +82,12 @@ class Case:
     """manners of rollups under which the query is used"""
     interval_ms: int = 10_000
     """of a board's query: how wide a point of the chart is"""
-    setup: Sequence[str] = field(default=())
-    """names of queries of the same file to run before"""
 
 
 YESTERDAY = (END - DAY, END)
 IDS = [2, 7, 12]
 HOURS = [END - 30 * DAY, END - 3 * DAY, END - HOUR]
+SPAN_BEGINS, SPAN_ENDS = [to_micros(END - HOUR)] * 3, [to_micros(END) - 1] * 3
 
 
 def telemetry(file: str, name: str, *arguments: object, **more: Any) -> Case:
@@ -96,8 +95,9 @@ def telemetry(file: str, name: str, *arguments: object, **more: Any) -> Case:
 
 
 CASES = [
-    telemetry("store.sql", "find_collisions", setup=["create_staging"]),
-    telemetry("rollups.sql", "data_bounds", END - HOUR, END + HOUR, weeks=2),
+    telemetry("store.sql", "find_stored", IDS, SPAN_BEGINS, SPAN_ENDS, [9, 9, 9], *YESTERDAY, weeks=1),
+    telemetry("rollups.sql", "newest_reading", END - HOUR, END + HOUR, weeks=2),
+    telemetry("rollups.sql", "oldest_reading", END - HOUR, END + HOUR, weeks=2),
     telemetry("rollups.sql", "fill_minutes", *YESTERDAY, weeks=1, editions="kept"),
     telemetry("rollups.sql", "fill_hours", *YESTERDAY, editions="kept"),
     telemetry("rollups.sql", "fill_days", *YESTERDAY, editions="kept"),
@@ -183,7 +183,6 @@ WHOLE = "all of it is wanted"
 
 EXEMPT = {
     ("telemetry", "store.sql"): {
-        "create_staging": "makes a temporary table",
         "add_to_ledger": INSERT_ONLY,
         "add_rejected": INSERT_ONLY,
         "read_ledger": SUMS,
@@ -195,6 +194,8 @@ EXEMPT = {
         "lock_job": ONE_ROW,
         "unlock_job": ONE_ROW,
         "standing": ONE_ROW,
+        "plan_for_stretch": "settings of a transaction",
+        "refreshes_in_batches": ONE_ROW,
         "move_fence": ONE_ROW,
         "move_watermark": ONE_ROW,
         "oldest_marks": SMALL,
@@ -364,8 +365,6 @@ def _text(case: Case) -> str:
 async def test_a_hot_query_uses_indexes_and_only_the_weeks_it_asks_for(weeks: asyncpg.Connection, case: Case) -> None:
     if (await detect_async(weeks)).rollups.manner not in case.editions:
         return
-    for name in case.setup:
-        await weeks.execute(load_queries(case.package, case.file)[name])
     found = await scans(weeks, _text(case), case.arguments)
     read_whole = sorted({scan.relation for scan in found if scan.kind == "Seq Scan" and scan.rows >= BIG})
     assert not read_whole, "read from end to end"

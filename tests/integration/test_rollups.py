@@ -305,6 +305,36 @@ async def test_writers_and_a_job_at_the_same_time_lose_nothing(dsn: str, plant: 
     await assert_exact(plant)
 
 
+async def test_a_reading_stored_while_the_first_advance_looks_for_the_oldest_is_counted(
+    dsn: str, plant: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(plant, [Point(second) for second in range(0, 3600, 30)])
+    edition = await detect_async(plant)
+    make_room = edition.make_room
+    async with another(dsn) as writer:
+
+        async def beside_a_writer(*arguments: object) -> None:
+            # After the look, before the fence moves: nobody marks it.
+            monkeypatch.undo()
+            await store(writer, [Point(-1200, value=7)])
+            await make_room(*arguments)  # type: ignore[arg-type] # handed through as they come
+
+        monkeypatch.setattr(edition, "make_room", beside_a_writer)
+        await rollups.advance(plant, edition, LATER)
+    assert await plant.fetchval("SELECT count(*) FROM reading_touched") == 0
+    assert await plant.fetchval("SELECT min(time) FROM reading") == T0 - 20 * MINUTE
+    await assert_exact(plant)
+
+
+async def test_an_hour_that_silence_follows_is_kept_when_data_come_again(plant: asyncpg.Connection) -> None:
+    await store(plant, [Point(second) for second in range(0, 2400, 30)])
+    await advance(plant)
+    await store(plant, [Point(5 * 24 * 3600 + second, value=2) for second in range(0, 7200, 30)])
+    await advance(plant)
+    assert await watermark(plant) > T0 + 5 * DAY
+    await assert_exact(plant)
+
+
 async def test_a_job_that_died_between_fence_and_watermark_is_finished_by_the_next(plant: asyncpg.Connection) -> None:
     await store(plant, [Point(second) for second in range(0, 7200, 30)])
     await plant.execute("UPDATE reading_fence SET time = $1", T0 + HOUR)

@@ -1,6 +1,7 @@
 """Readings into the table, on a real database."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import asyncpg
@@ -10,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telemetry import schema
-from telemetry.batch import ReadingBatch
+from telemetry.batch import ReadingBatch, to_datetime
 from telemetry.editions import detect_async
 from telemetry.ledger import LedgerLine, RejectedRow, add_rejected, add_to_ledger, read_ledger
+from telemetry.sql import load_queries
 from telemetry.store import ReadingStore, Written
 
 T0 = 1_700_000_000_000_000
@@ -100,6 +102,58 @@ async def test_a_connection_lost_in_mid_copy_leaves_no_partial_batch(dsn: str, c
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await lose_it_between_two_copies()
     assert await connection.fetchval("SELECT count(*) FROM reading") == 0
+
+
+async def test_a_batch_of_many_pieces_that_collides_at_its_ends_is_stored_once(
+    connection: asyncpg.Connection, store: ReadingStore
+) -> None:
+    times = np.arange(T0, T0 + 20_000)
+    batch = ReadingBatch.of(times, times % 3, times % 1000, times % 4)
+    for taken in ([0], [19_999], [0, 19_999]):
+        await connection.execute("TRUNCATE reading")
+        # Nothing collides here, so that the batch itself takes the fast way.
+        await write(connection, store, batch.take(np.array(taken)))
+        written = await write(connection, store, batch)
+        assert np.flatnonzero(written.duplicate).tolist() == taken
+        assert not written.conflicting.any()
+        rows = zip(*(c.tolist() for c in (batch.time, batch.sensor_id, batch.value, batch.quality)), strict=True)
+        assert await stored(connection) == set(rows)
+
+
+@pytest.mark.parametrize("between", [0, 3, 500], ids=["nothing", "a few", "many"])
+async def test_collisions_are_found_whatever_is_stored_between_them(
+    connection: asyncpg.Connection, store: ReadingStore, between: int
+) -> None:
+    there = [T0 + 1000 * step for step in range(3 * between + 4)]
+    await write(connection, store, ReadingBatch.of(there, [1] * len(there), range(len(there))))
+    ends = [0, len(there) // 2, len(there) - 1]
+    # Besides them: new ones before, between and behind, another sensor's, and one a year earlier.
+    times = [there[0], there[ends[1]], there[ends[2]], T0 - 1, T0 + 1, there[-1] + 1, there[0], T0 - 52 * WEEK]
+    sensors = [1, 1, 1, 1, 1, 1, 2, 1]
+    values = [0, ends[1], 0.5, 7, 7, 7, 7, 7]
+    for new in (True, False):
+        # Once by surprise, once expected: the second time all are there.
+        written = await write(connection, store, ReadingBatch.of(times, sensors, values))
+        assert written.duplicate[:2].all()
+        assert np.flatnonzero(written.conflicting).tolist() == [2]
+        assert written.stored[3:].tolist() == [new] * 5
+
+
+async def test_the_look_for_collisions_opens_one_week_and_its_index(
+    connection: asyncpg.Connection, store: ReadingStore
+) -> None:
+    times = np.arange(T0, T0 + 6 * WEEK, WEEK // 2000)
+    await write(connection, store, ReadingBatch.of(times, times % 20, times))
+    await connection.execute("ANALYZE reading")
+    begin = to_datetime(T0 + WEEK)
+    look = load_queries("telemetry", "store.sql")["find_stored"]
+    us = [T0 + WEEK] * 20
+    rows = await connection.fetch(
+        f"EXPLAIN {look}", list(range(20)), us, [T0 + WEEK + 5_000_000] * 20, [40] * 20, begin, begin
+    )
+    plan = "\n".join(row[0] for row in rows)
+    assert len(re.findall(r"Index (?:Only )?Scan", plan)) == 1, plan
+    assert "Seq Scan" not in plan
 
 
 ROW = st.tuples(st.integers(0, 6), st.integers(1, 3), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0, 2]))

@@ -4,6 +4,9 @@
 
 -- float8 raises errors where a result is too large or too small: one wild value must not take everybody's rollup.
 -- A sum of values beyond 1e300, or of squares of values beyond 1e150, is infinite.
+--
+-- `first` and `last` are looked up by their time, two probes a bucket: an array in order of time would need all readings
+-- sorted. The probes repeat the bounds, which leave out partitions and chunks when the statement is planned.
 CREATE FUNCTION reading_minutes(of_sensor int, begin_at timestamptz, end_at timestamptz)
 RETURNS TABLE (
     "time" timestamptz, sensor_id int, count bigint, good_count bigint, usable_count bigint,
@@ -11,7 +14,10 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT m.bucket, of_sensor, m.count, m.good_count, m.usable_count, m.min, m.max, m.sum, m.sum_sq,
-           m.series[1], m.series[cardinality(m.series)]
+           (SELECT r.value FROM reading AS r
+            WHERE r.sensor_id = of_sensor AND r.time = m.first_at AND r.time >= begin_at AND r.time < end_at),
+           (SELECT r.value FROM reading AS r
+            WHERE r.sensor_id = of_sensor AND r.time = m.last_at AND r.time >= begin_at AND r.time < end_at)
     FROM (
         SELECT date_bin('1 minute', r.time, 'epoch') AS bucket,
                count(*) AS count,
@@ -25,7 +31,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
                         WHEN abs(r.value) < 1e-150 THEN 0
                         ELSE r.value * r.value END)
                    FILTER (WHERE r.quality <= 1) AS sum_sq,
-               array_agg(r.value ORDER BY r.time) FILTER (WHERE r.quality <= 1) AS series
+               min(r.time) FILTER (WHERE r.quality <= 1) AS first_at,
+               max(r.time) FILTER (WHERE r.quality <= 1) AS last_at
         FROM reading AS r
         WHERE r.sensor_id = of_sensor AND r.time >= begin_at AND r.time < end_at
         GROUP BY 1
@@ -42,6 +49,8 @@ FROM reading_watermark AS w
 CROSS JOIN sensor AS s
 CROSS JOIN LATERAL reading_minutes(s.id, w.time, 'infinity') AS m;
 
+-- Not from the view of the finer rollup: a condition on its time does not reach the readings it counts, and all of those
+-- above the watermark would be counted to be thrown away.
 CREATE FUNCTION reading_hours(of_sensor int, begin_at timestamptz, end_at timestamptz)
 RETURNS TABLE (
     "time" timestamptz, sensor_id int, count bigint, good_count bigint, usable_count bigint,
@@ -61,8 +70,16 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
                sum(m.sum_sq) AS sum_sq,
                array_agg(m.first ORDER BY m.time) FILTER (WHERE m.first IS NOT NULL) AS firsts,
                array_agg(m.last ORDER BY m.time) FILTER (WHERE m.last IS NOT NULL) AS lasts
-        FROM reading_1m AS m
-        WHERE m.sensor_id = of_sensor AND m.time >= begin_at AND m.time < end_at
+        FROM (
+            SELECT k.time, k.count, k.good_count, k.usable_count, k.min, k.max, k.sum, k.sum_sq, k.first, k.last
+            FROM reading_1m_kept AS k
+            WHERE k.sensor_id = of_sensor AND k.time >= begin_at AND k.time < end_at
+              AND k.time < (SELECT w.time FROM reading_watermark AS w)
+            UNION ALL
+            SELECT l.time, l.count, l.good_count, l.usable_count, l.min, l.max, l.sum, l.sum_sq, l.first, l.last
+            FROM reading_watermark AS w
+            CROSS JOIN LATERAL reading_minutes(of_sensor, greatest(begin_at, w.time), end_at) AS l
+        ) AS m
         GROUP BY 1
     ) AS h
 $$;
@@ -96,8 +113,17 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
                sum(h.sum_sq) AS sum_sq,
                array_agg(h.first ORDER BY h.time) FILTER (WHERE h.first IS NOT NULL) AS firsts,
                array_agg(h.last ORDER BY h.time) FILTER (WHERE h.last IS NOT NULL) AS lasts
-        FROM reading_1h AS h
-        WHERE h.sensor_id = of_sensor AND h.time >= begin_at AND h.time < end_at
+        FROM (
+            SELECT k.time, k.count, k.good_count, k.usable_count, k.min, k.max, k.sum, k.sum_sq, k.first, k.last
+            FROM reading_1h_kept AS k
+            WHERE k.sensor_id = of_sensor AND k.time >= begin_at AND k.time < end_at
+              AND k.time < (SELECT date_bin('1 hour', w.time, 'epoch') FROM reading_watermark AS w)
+            UNION ALL
+            SELECT l.time, l.count, l.good_count, l.usable_count, l.min, l.max, l.sum, l.sum_sq, l.first, l.last
+            FROM reading_watermark AS w
+            CROSS JOIN LATERAL
+                reading_hours(of_sensor, greatest(begin_at, date_bin('1 hour', w.time, 'epoch')), end_at) AS l
+        ) AS h
         GROUP BY 1
     ) AS d
 $$;
