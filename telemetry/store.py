@@ -123,11 +123,12 @@ class ReadingStore:
         """Whether the whole batch went in; nothing of it did if not."""
         if not len(batch):
             return True
+        body = encode_copy(batch)
         try:
             async with connection.transaction():
                 # As one buffer: from a file or an iterator asyncpg (0.32) would wait for ever for a server that went
                 # away while it took the rows; the loss of a connection does not wake a COPY that waits to write on.
-                await connection.copy_to_table("reading", source=encode_copy(batch), columns=_COLUMNS, format="binary")
+                await connection.copy_to_table("reading", source=memoryview(body), columns=_COLUMNS, format="binary")
         except asyncpg.UniqueViolationError:
             return False
         return True
