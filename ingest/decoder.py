@@ -37,8 +37,17 @@ class DoorLimits:
     """older readings come from a clock that was never set"""
     max_future_s: float = 600.0
     """how far a device's clock may run ahead of ours: one reading in 2099 would drag every rollup there"""
+    max_age_s: float | None = None
+    """how long readings are kept: older ones would go to a piece that was thrown away; None: for ever"""
     max_rejected_payload_bytes: int = 4_096
     """how much of a rejected payload is kept"""
+
+    def oldest_us(self, now_us: int) -> int:
+        """The earliest time that is let in at a wall-clock time, both in µs since 1970."""
+        earliest_us = to_micros(self.earliest)
+        if self.max_age_s is None:
+            return earliest_us
+        return max(earliest_us, now_us - round(self.max_age_s * _MICROS_PER_SECOND))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +208,7 @@ class Decoder:
         if self._converts:
             with np.errstate(over="ignore", invalid="ignore"):
                 value = value * self._factor[sensor] + self._offset[sensor]
-        earliest = to_micros(self._limits.earliest)
+        earliest = self._limits.oldest_us(now_us)
         latest = now_us + round(self._limits.max_future_s * _MICROS_PER_SECOND)
         sound = np.isfinite(value) & (time >= earliest) & (time <= latest)
         sound &= ~self._is_state[sensor] | np.isin(value, _STATES)
@@ -233,6 +242,12 @@ class Decoder:
         elif time < to_micros(self._limits.earliest):
             reason = RejectReason.TOO_OLD_TIMESTAMP
             detail = f"{_moment(time)} lies before {self._limits.earliest.isoformat()}; is the device's clock set?"
+        elif time < self._limits.oldest_us(now_us):
+            reason = RejectReason.TOO_OLD_TIMESTAMP
+            detail = (
+                f"{_moment(time)} is older than readings are kept, {(self._limits.max_age_s or 0) / 86_400:g} days;"
+                " see PRECURSOR_RETENTION__READINGS_DAYS."
+            )
         elif time > now_us + round(self._limits.max_future_s * _MICROS_PER_SECOND):
             reason = RejectReason.FUTURE_TIMESTAMP
             ahead_s = (time - now_us) / _MICROS_PER_SECOND

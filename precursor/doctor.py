@@ -1,16 +1,21 @@
 """What `precursor doctor` looks at."""
 
+import asyncio
 import platform
 import queue
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+import asyncpg
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.mqtt import MqttOptions
 from precursor import __version__, parts, preflight
+from precursor.disk import disk_usage, size
 from precursor.embedded import find_mosquitto, has_embedded_database, running_broker
 from precursor.settings import Settings
 from telemetry.errors import ConfigurationError, PrecursorError
@@ -26,10 +31,12 @@ class Finding:
     ok: bool
     text: str
     """what was found, and what to do where it is not right"""
+    details: Mapping[str, object] = field(default_factory=dict)
+    """figures behind the text, for programs"""
 
     def as_json(self) -> dict[str, object]:
         """The finding as a JSON object."""
-        return {"subject": self.subject, "ok": self.ok, "text": self.text}
+        return {"subject": self.subject, "ok": self.ok, "text": self.text, **self.details}
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -53,6 +60,7 @@ def _database(settings: Settings) -> list[Finding]:
     try:
         with parts.database(settings) as dsn:
             state = preflight.inspect(dsn)
+            disk = _disk(settings, dsn) if state.current else []
     except PrecursorError as error:
         return [Finding(subject="database", ok=False, text=f"({kind}) {error}")]
     edition = f"{state.edition} {state.edition_version}".strip()
@@ -64,6 +72,29 @@ def _database(settings: Settings) -> list[Finding]:
             text=f"revision {state.revision}"
             if state.current
             else f"revision {state.revision or 'none'}, this program needs {state.newest}: run `precursor migrate`",
+        ),
+        *disk,
+    ]
+
+
+def _disk(settings: Settings, dsn: str) -> list[Finding]:
+    """What each class of series takes, and the rest."""
+    try:
+        found = asyncio.run(disk_usage(dsn, parts.retention_policy(settings), datetime.now(UTC)))
+    except asyncpg.InsufficientPrivilegeError as error:
+        return [Finding(subject="disk", ok=True, text=f"not known: {error}")]
+    ability = "" if found.compresses else "; nothing is compressed: only TimescaleDB's community edition can"
+    return [
+        *(
+            Finding(subject=f"disk, {usage.kind.value}", ok=True, text=usage.text(), details=usage.as_json())
+            for usage in found.classes
+        ),
+        Finding(
+            subject="disk, all",
+            ok=True,
+            text=f"{size(found.total_bytes)}, of it rejected {size(found.rejected_bytes)}, evaluation's journal"
+            f" {size(found.journal_bytes)}, plant, alarms and the rest {size(found.other_bytes)}{ability}",
+            details=found.as_json(),
         ),
     ]
 

@@ -3,15 +3,26 @@
 import contextlib
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 from ingest.decoder import DoorLimits
 from ingest.mqtt import MqttOptions
 from precursor.embedded import embedded_broker, embedded_database, running_broker
 from precursor.engine import EngineOptions
-from precursor.settings import Settings
+from precursor.settings import CompressionSettings, RetentionSettings, Settings
 from telemetry.errors import ConfigurationError
+from telemetry.retention import Policy
+from telemetry.series import SeriesClass
 
-__all__ = ["broker", "database", "echo_topic", "engine_options", "mqtt_options", "reachable_broker"]
+__all__ = [
+    "broker",
+    "database",
+    "echo_topic",
+    "engine_options",
+    "mqtt_options",
+    "reachable_broker",
+    "retention_policy",
+]
 
 
 @contextlib.contextmanager
@@ -75,6 +86,7 @@ def mqtt_options(settings: Settings, host: str, port: int) -> MqttOptions:
 
 def engine_options(settings: Settings) -> EngineOptions:
     """The settings of batching and evaluation."""
+    kept = settings.retention.readings_days
     return EngineOptions(
         batch_messages=settings.ingest.batch_messages,
         batch_bytes=settings.ingest.batch_bytes,
@@ -83,7 +95,18 @@ def engine_options(settings: Settings) -> EngineOptions:
             max_payload_bytes=settings.ingest.max_payload_bytes,
             earliest=settings.ingest.earliest,
             max_future_s=settings.ingest.max_future_s,
+            max_age_s=None if kept is None else kept * 86_400.0,
         ),
         lateness_s=settings.evaluation.lateness_s,
         silence_s=settings.evaluation.silence_s,
     )
+
+
+def retention_policy(settings: Settings) -> Policy:
+    """What the settings keep and compress."""
+    return Policy(keep=_ages(settings.retention), compress_after=_ages(settings.compression))
+
+
+def _ages(section: RetentionSettings | CompressionSettings) -> dict[SeriesClass, timedelta]:
+    days = {kind: getattr(section, f"{kind.value}_days") for kind in SeriesClass}
+    return {kind: timedelta(days=count) for kind, count in days.items() if count is not None}

@@ -1,9 +1,9 @@
-"""Periodic work beside the engine: recount touched state hours, advance rollups, deliver work orders."""
+"""Periodic work beside the engine: count states, advance rollups, deliver work orders, let old data go."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import structlog
@@ -15,6 +15,7 @@ from telemetry import database, rollups
 from telemetry.batch import to_micros
 from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, TransientError
+from telemetry.retention import Policy, retain
 from workorder_bridge.connector import Connector
 from workorder_bridge.file import FileConnector
 from workorder_bridge.outbox import deliver_due
@@ -27,6 +28,9 @@ _log = structlog.get_logger(__name__)
 _STATES_EVERY_S = 5
 _ROLLUPS_EVERY_S = 10
 _OUTBOX_EVERY_S = 2
+_RETENTION_EVERY_S = 3600
+_RETENTION_FIRST_S = 30.0
+"""after the start, when the engine has caught up with what was waiting for it"""
 _PATIENCE_S = 10.0
 """how long running jobs may take at a stop before they are cancelled, s"""
 
@@ -56,9 +60,10 @@ async def connectors(settings: Settings) -> AsyncIterator[list[Connector]]:
 class Scheduler:
     """Runs the periodic jobs until told to stop. A job that fails is said once, and once more when it works again."""
 
-    def __init__(self, dsn: str, told: Sequence[Connector]) -> None:
+    def __init__(self, dsn: str, told: Sequence[Connector], policy: Policy | None = None) -> None:
         self._dsn = dsn
         self._told = told
+        self._policy = policy or Policy()
         self._failing: set[str] = set()
         self._running: set[asyncio.Task[object]] = set()
 
@@ -73,6 +78,8 @@ class Scheduler:
         }
         scheduler.add_job(self._guarded, args=["state_rollup", self._count_states], seconds=_STATES_EVERY_S, **options)
         scheduler.add_job(self._guarded, args=["rollups", self._advance], seconds=_ROLLUPS_EVERY_S, **options)
+        retention = options | {"next_run_time": datetime.now(UTC) + timedelta(seconds=_RETENTION_FIRST_S)}
+        scheduler.add_job(self._guarded, args=["retention", self._retain], seconds=_RETENTION_EVERY_S, **retention)
         if self._told:
             scheduler.add_job(self._guarded, args=["outbox", self._deliver], seconds=_OUTBOX_EVERY_S, **options)
         scheduler.start()
@@ -139,6 +146,16 @@ class Scheduler:
     @staticmethod
     async def _advance(connection: asyncpg.Connection) -> None:
         await rollups.advance(connection, await detect_async(connection), datetime.now(UTC))
+
+    async def _retain(self, connection: asyncpg.Connection) -> None:
+        edition = await detect_async(connection)
+        # What is to go may be about to be counted.
+        await state_rollup.refresh(connection, edition)
+        done = await retain(connection, edition, self._policy, datetime.now(UTC))
+        if done.dropped or done.compressed:
+            _log.info("old_data", dropped=done.dropped, compressed=done.compressed)
+        if done.waiting:
+            _log.info("old_data_left", waiting=done.waiting, then="the next run tries again")
 
     async def _deliver(self, connection: asyncpg.Connection) -> None:
         await deliver_due(connection, self._told, now=datetime.now(UTC))

@@ -3,10 +3,10 @@
 import difflib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,9 +16,18 @@ from pydantic_settings import (
 
 from telemetry.errors import ConfigurationError
 
-__all__ = ["Settings", "read_settings"]
+__all__ = ["CompressionSettings", "RetentionSettings", "Settings", "read_settings"]
 
 _FILE = "precursor.toml"
+
+
+def _none(value: object) -> object:
+    """`none` in words: the environment cannot unset a default otherwise."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+
+Days = Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_none)]
+"""an age in days"""
 
 
 class _Section(BaseModel):
@@ -66,6 +75,46 @@ class IngestSettings(_Section):
         default=datetime(2000, 1, 1, tzinfo=UTC), description="readings of earlier times are rejected"
     )
     max_future_s: float = Field(default=600.0, ge=0, description="readings further ahead of our clock are rejected, s")
+
+
+class RetentionSettings(_Section):
+    """How long each class of series is kept, at least."""
+
+    readings_days: Days = Field(default=None, description="readings older than this go, days; unset: kept for ever")
+    minutes_days: Days = Field(default=None, description="the same for rollups of readings by minute")
+    hours_days: Days = Field(default=None, description="the same for rollups by hour")
+    days_days: Days = Field(default=None, description="the same for rollups by day")
+    states_days: Days = Field(default=None, description="the same for states of assets, which KPIs are made of")
+    waveforms_days: Days = Field(default=None, description="the same for waveforms")
+
+    @model_validator(mode="after")
+    def _rollups_outlive_readings(self) -> Self:
+        """A late reading is counted into its hour and day again, and those are made of all their minutes and hours."""
+        for name in ("minutes_days", "hours_days", "days_days", "states_days"):
+            days = getattr(self, name)
+            if days is not None and (self.readings_days is None or days < self.readings_days):
+                kept = "for ever" if self.readings_days is None else f"{self.readings_days} days"
+                shorter = f"PRECURSOR_RETENTION__READINGS_DAYS to at most {days}"
+                raise PydanticCustomError(
+                    "retention",
+                    "PRECURSOR_RETENTION__{name} is {days}, but readings are kept {kept}: a late reading would be"
+                    " counted into rollups of which the rest is gone. Set {shorter}, or unset {name}",
+                    {"name": name.upper(), "days": days, "kept": kept, "shorter": shorter},
+                )
+        return self
+
+
+class CompressionSettings(_Section):
+    """From which age each class of series is compressed, where the database can: TimescaleDB's community edition."""
+
+    readings_days: Days = Field(default=14, description="readings older than this are compressed, days; none: never")
+    minutes_days: Days = Field(default=60, description="the same for rollups of readings by minute")
+    hours_days: Days = Field(default=None, description="the same for rollups by hour")
+    days_days: Days = Field(default=None, description="the same for rollups by day")
+    states_days: Days = Field(default=None, description="the same for states of assets")
+    waveforms_days: Days = Field(
+        default=None, description="the same for waveforms, whose samples are compressed in themselves already"
+    )
 
 
 class EvaluationSettings(_Section):
@@ -121,6 +170,8 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     mqtt: MqttSettings = MqttSettings()
     ingest: IngestSettings = IngestSettings()
+    retention: RetentionSettings = RetentionSettings()
+    compression: CompressionSettings = CompressionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     api: ApiSettings = ApiSettings()
     work_orders: WorkOrderSettings = WorkOrderSettings()

@@ -19,6 +19,9 @@ SESSION = {
     "TimeZone": "UTC",
     # Our statements run for milliseconds; compiling them first, which some servers do by default, takes a second.
     "jit": "off",
+    # Late readings are stored in compressed pieces too, however many: TimescaleDB would refuse a batch for which it
+    # has to unpack more than 100,000 rows. Servers without it take this for somebody's own variable.
+    "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
 }
 """settings of every session of ours"""
 

@@ -7,7 +7,7 @@ import asyncpg
 import psycopg
 
 from telemetry.batch import Time
-from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE, Piece, Usage, estimated_rows
+from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE, Piece, Usage, estimated_rows, lock_piece
 from telemetry.rollup_keeping import KeptRollups, Rollups
 from telemetry.series import READING, Series
 from telemetry.sql import load_queries
@@ -106,7 +106,8 @@ class PlainPostgres:
         await connection.execute(f"DROP TABLE {found['name']}")
 
     async def empty_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
-        """The partition stays. Its lock keeps queries of its time waiting until the caller commits."""
+        """The partition stays."""
+        await lock_piece(connection, piece)
         await connection.execute(f"TRUNCATE {piece.name}")
 
     async def compress(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> bool:
@@ -121,7 +122,7 @@ class PlainPostgres:
             pieces=None if pieces is None else tuple(pieces),
             bytes=await connection.fetchval(_SQL["plain_bytes"], series.table),
             compressed_bytes=0,
-            rows=await estimated_rows(connection, series.table),
+            rows=await estimated_rows(connection, series.table, pieces),
         )
 
 

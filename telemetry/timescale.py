@@ -1,15 +1,15 @@
 """TimescaleDB: hypertables, and with the community edition continuous aggregates."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 import psycopg
 
 from telemetry.batch import Time, to_datetime
-from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE, Piece, Usage, estimated_rows
+from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE, Piece, Usage, estimated_rows, lock_piece
 from telemetry.rollup_keeping import ContinuousAggregates, KeptRollups, Rollups
-from telemetry.series import READING, Series
+from telemetry.series import READING, Series, SeriesClass
 from telemetry.sql import load_queries
 
 __all__ = ["TimescaleApache", "TimescaleCommunity"]
@@ -78,7 +78,9 @@ class TimescaleApache:
 
     async def drop_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
         """TimescaleDB notes for its aggregates that the rows are gone: no refresh may ever look there."""
-        await connection.execute(_SQL["timescale_drop_piece"], self.table(series), piece.begin, piece.end)
+        async with connection.transaction(isolation="read_committed"):
+            await lock_piece(connection, piece)
+            await connection.execute(_SQL["timescale_drop_piece"], self.table(series), piece.begin, piece.end)
 
     async def empty_piece(self, connection: asyncpg.Connection, series: Series, piece: Piece) -> None:
         """The chunk goes; the next row of its time makes it again."""
@@ -101,11 +103,8 @@ class TimescaleApache:
             pieces=None if pieces is None else tuple(pieces),
             bytes=taken,
             compressed_bytes=compressed,
-            rows=await self._rows(connection, table, pieces or []),
+            rows=await estimated_rows(connection, table, pieces),
         )
-
-    async def _rows(self, connection: asyncpg.Connection, table: str, pieces: list[Piece]) -> int:
-        return await estimated_rows(connection, table)
 
 
 class TimescaleCommunity(TimescaleApache):
@@ -133,19 +132,26 @@ class TimescaleCommunity(TimescaleApache):
     async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Refresh what is stale up to the end: a materialised day hides late rows until then, real-time or not.
 
-        From the beginning of time: TimescaleDB logs in the writer's transaction which days are stale and materialises
-        only those. So a day that a process left stale because it died before this call is mended by the next one.
+        From the beginning of what is kept: TimescaleDB logs in the writer's transaction which days are stale and
+        materialises only those. So a day that a process left stale because it died before this call is mended by the
+        next one. Days of hours that were thrown away are stale too, and would be lost.
         """
         day = timedelta(days=1)
         end = to_datetime(end_us).replace(hour=0, minute=0, second=0, microsecond=0) + day
-        # The lock that writers of `asset_state_1h` hold until they have committed (cbm). TimescaleDB (2.12 and later) does
-        # not log a change whose COMMIT is under way while a refresh moves the aggregate's end over it: that day would be
-        # stale for good. It also refuses a second refresh of the same days at the same time. The lock is the session's
-        # because a refresh is several transactions.
+        horizon: datetime | None = await connection.fetchval(_SQL["horizon"], SeriesClass.STATES.value)
+        if horizon is not None and horizon >= end:
+            return
+        begin = "NULL" if horizon is None else f"'{horizon.isoformat()}'"
+        # The lock that writers of `asset_state_1h` hold until they have committed (cbm). TimescaleDB (2.12 and later)
+        # does not log a change whose COMMIT is under way while a refresh moves the aggregate's end over it: that day
+        # would be stale for good. It also refuses a second refresh of the same days at the same time. The lock is the
+        # session's because a refresh is several transactions.
         await connection.execute("SELECT pg_advisory_lock(hashtext('asset_state_1h'))")
         try:
             # An open end would read the whole table for its newest row, every time.
-            await connection.execute(f"CALL refresh_continuous_aggregate('asset_state_1d', NULL, '{end.isoformat()}')")
+            await connection.execute(
+                f"CALL refresh_continuous_aggregate('asset_state_1d', {begin}, '{end.isoformat()}')"
+            )
         finally:
             if not connection.is_closed():
                 await connection.execute("SELECT pg_advisory_unlock(hashtext('asset_state_1h'))")
@@ -160,10 +166,13 @@ class TimescaleCommunity(TimescaleApache):
             return False
         table = self.table(series)
         if not await connection.fetchval(_SQL["timescale_settings"], table):
+            # Once in a database's life; it waits for a lock on the whole table, the caller says how long.
             kind = "TABLE" if table == series.table else "MATERIALIZED VIEW"
             await connection.execute(
                 f"ALTER {kind} {table} SET (timescaledb.enable_columnstore,"
                 " timescaledb.segmentby = 'sensor_id', timescaledb.orderby = 'time')"
             )
+        # By its default it gives up where somebody reads the chunk. Were the rows deleted instead of truncated
+        # (`truncate_or_delete`), that reader would miss them: 2.29 looks for them in columns it does not see yet.
         await connection.execute(f"CALL convert_to_columnstore('{piece.name}')")
         return True

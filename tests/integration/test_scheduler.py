@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -13,6 +14,11 @@ from structlog.testing import capture_logs
 from cbm import state_rollup
 from precursor.scheduler import Scheduler
 from telemetry import rollups
+from telemetry.batch import ReadingBatch, to_micros
+from telemetry.editions import detect_async
+from telemetry.retention import Policy
+from telemetry.series import SeriesClass
+from telemetry.store import ReadingStore
 
 
 @contextlib.asynccontextmanager
@@ -115,3 +121,29 @@ async def test_a_job_that_does_not_end_is_cut_short_at_a_stop(
             await begun.wait()
     assert [line["event"] for line in said] == ["job_cut_short"]
     assert not caplog.records
+
+
+async def test_old_readings_go_as_settings_say_soon_after_the_start(
+    dsn: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("precursor.scheduler._RETENTION_FIRST_S", 0.0)
+    await connection.execute(
+        "INSERT INTO site (name) VALUES ('north'); INSERT INTO area (site_id, name) VALUES (1, 'hall');"
+        "INSERT INTO asset (name, area_id) VALUES ('pump-1', 1); INSERT INTO sensor (name, asset_id) VALUES ('a', 1)"
+    )
+    edition = await detect_async(connection)
+    now = datetime.now(UTC)
+    batch = ReadingBatch.of([to_micros(now - timedelta(days=age)) for age in (100, 90, 1)], [1] * 3, [1.0] * 3)
+    await edition.make_room(connection, batch.time)
+    async with connection.transaction():
+        await ReadingStore(edition).write(connection, batch)
+    policy = Policy(keep={SeriesClass.READINGS: timedelta(days=30)})
+    with capture_logs() as said:
+        stop = asyncio.Event()
+        task = asyncio.create_task(Scheduler(dsn, [], policy).run(stop))
+        await until(lambda: any(line["event"] == "old_data" for line in said), "old readings go")
+        stop.set()
+        await task
+    assert await connection.fetchval("SELECT count(*) FROM reading") == 1
+    assert await connection.fetchval("SELECT sum(count) FROM reading_1d") == 3
+    assert next(line for line in said if line["event"] == "old_data")["dropped"] == {"reading": 2}

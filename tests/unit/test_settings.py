@@ -64,3 +64,43 @@ def test_a_wrong_value_is_refused_by_name(content: str, said: str) -> None:
 def test_passwords_do_not_show() -> None:
     settings = read_settings(mqtt={"password": "s3cret"})
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({"readings_days": 90, "minutes_days": 30}, "MINUTES_DAYS is 30, but readings are kept 90 days"),
+        ({"hours_days": 365}, "HOURS_DAYS is 365, but readings are kept for ever"),
+        ({"readings_days": 90, "states_days": 89}, "STATES_DAYS to at most 89|READINGS_DAYS to at most 89"),
+        ({"readings_days": 0}, "retention.readings_days: .*greater than or equal to 1"),
+        ({"readings_days": "soon"}, "retention.readings_days: .*integer"),
+    ],
+    ids=["shorter than readings", "readings for ever", "what to set", "nothing kept", "no number"],
+)
+def test_what_would_make_rollups_wrong_is_refused(kept: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        read_settings(retention=kept)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {},
+        {"readings_days": 30},
+        {"readings_days": 30, "minutes_days": 30, "hours_days": 30, "days_days": 30, "states_days": 30},
+        {"readings_days": 30, "minutes_days": 400, "hours_days": 60},
+        {"waveforms_days": 7},
+    ],
+    ids=["for ever", "readings alone", "all alike", "hours shorter than minutes", "waveforms by themselves"],
+)
+def test_what_leaves_rollups_right_is_taken(kept: dict[str, int]) -> None:
+    assert read_settings(retention=kept).retention.model_dump(exclude_none=True) == kept
+
+
+def test_compression_can_be_switched_off_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().compression.readings_days == 14
+    monkeypatch.setenv("PRECURSOR_COMPRESSION__READINGS_DAYS", "none")
+    assert read_settings().compression.readings_days is None
+    Path("precursor.toml").write_text('[compression]\nminutes_days = "none"\nhours_days = 90\n')
+    assert read_settings().compression.minutes_days is None
+    assert read_settings().compression.hours_days == 90
