@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 import paho.mqtt.client as mqtt
+import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -19,6 +20,7 @@ from precursor.disk import disk_usage, size
 from precursor.embedded import find_mosquitto, has_embedded_database, running_broker
 from precursor.settings import Settings
 from telemetry.errors import ConfigurationError, PrecursorError
+from telemetry.in_place import upgrade_offered
 
 __all__ = ["Finding", "examine"]
 
@@ -61,11 +63,17 @@ def _database(settings: Settings) -> list[Finding]:
         with parts.database(settings) as dsn:
             state = preflight.inspect(dsn)
             disk = _disk(settings, dsn) if state.current else []
+            with psycopg.connect(dsn) as connection:
+                offered = upgrade_offered(connection)
     except PrecursorError as error:
         return [Finding(subject="database", ok=False, text=f"({kind}) {error}")]
     edition = f"{state.edition} {state.edition_version}".strip()
     return [
-        Finding(subject="database", ok=True, text=f"({kind}) PostgreSQL {state.server}, edition {edition}"),
+        Finding(
+            subject="database",
+            ok=True,
+            text=f"({kind}) PostgreSQL {state.server}, edition {edition}{f'; {offered}' if offered else ''}",
+        ),
         Finding(
             subject="schema",
             ok=state.current,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 import numpy as np
@@ -26,6 +26,8 @@ from telemetry.errors import DatabaseUnavailableError, TransientError
 from telemetry.journal import Journal
 from telemetry.plant import Plant
 from telemetry.plant_store import load_plant, plant_revision
+from telemetry.retention import horizons
+from telemetry.series import SeriesClass
 from telemetry.store import ReadingStore
 
 __all__ = ["Engine", "EngineOptions", "Totals"]
@@ -268,6 +270,7 @@ class _Session:
             job_plans = await load_job_plans(self.connection)
             journal = Journal()
             recovered = await journal.recover(self.connection)
+            gone_before = (await horizons(self.connection)).get(SeriesClass.READINGS)
         evaluation = Evaluation(plant, rules, lateness_s=self._options.lateness_s)
         changes = evaluation.resume(recovered)
         transaction = BatchTransaction(
@@ -279,7 +282,11 @@ class _Session:
         )
         await transaction.record_again(self.connection, changes)
         self.plant, self.transaction, self._evaluation = plant, transaction, evaluation
-        self._decoder = Decoder(plant, self._options.limits)
+        limits = self._options.limits
+        if gone_before is not None:
+            # Of the time that was thrown away nothing is taken in any more, also if readings are kept longer now.
+            limits = replace(limits, earliest=max(limits.earliest, gone_before))
+        self._decoder = Decoder(plant, limits)
         waiting = self._silence.unknown(evaluation.waiting())
         if waiting:
             rows = await self.connection.fetch(_LAST_TIMES, waiting)

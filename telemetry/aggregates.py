@@ -19,6 +19,7 @@ from psycopg import sql
 
 from telemetry.buckets import ceiling, floor
 from telemetry.copying import Relation
+from telemetry.refresh import refresh
 from telemetry.series import SeriesClass
 from telemetry.sql import load_queries
 
@@ -92,11 +93,4 @@ async def forget_markers(connection: asyncpg.Connection, rows: Relation) -> None
 
 
 async def _refresh(connection: asyncpg.Connection, level: Level, schema: str, begin: datetime, end: datetime) -> None:
-    name = sql.Literal(sql.Identifier(schema, level.relation).as_string()).as_string()
-    # From 2.28 on a refresh is a transaction for every ten buckets: a year of empty minutes would take half an hour.
-    whole = (
-        ", options => '{\"buckets_per_batch\": 0}'" if await connection.fetchval(_SQL["refreshes_in_batches"]) else ""
-    )
-    await connection.execute(
-        f"CALL refresh_continuous_aggregate({name}, '{begin.isoformat()}', '{end.isoformat()}'{whole})"
-    )
+    await refresh(connection, sql.Identifier(schema, level.relation).as_string(), begin, end)

@@ -31,6 +31,7 @@ __all__ = ["Aggregated", "aggregate", "upgrade_offered"]
 
 _SQL = load_queries("telemetry", "upgrade.sql")
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
+_VALUES = _VERSIONS / "0003_series.values.sql"
 _AGGREGATES = _VERSIONS / "0003_series.aggregates.sql"
 _DROP_KEPT = _VERSIONS / "0002_rollups.kept.down.sql"
 
@@ -101,6 +102,9 @@ async def _aggregate(connection: asyncpg.Connection, *, dry_run: bool, tell: Cal
         return Aggregated(before=False, bytes=size)
     await _throw_away_beside(connection)
     tell("making continuous aggregates")
+    # Stays where the rest fails: to everybody but TimescaleDB's compression it is the type it was.
+    if await connection.fetchval("SELECT to_regtype('reading_value')") is None:
+        await connection.execute(_VALUES.read_text(encoding="utf-8"))
     async with connection.transaction():
         await connection.execute(f"CREATE SCHEMA {_BESIDE}")
         await connection.execute(f"SET LOCAL search_path = {_BESIDE}, {sql.Identifier(schema).as_string()}")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import asyncpg
 
+from telemetry.refresh import refresh
 from telemetry.sql import load_queries
 
 __all__ = ["ContinuousAggregates", "KeptRollups", "Mark", "Rollups"]
@@ -118,16 +119,10 @@ class ContinuousAggregates:
 async def _refresh(
     connection: asyncpg.Connection, name: str, windows: Iterable[tuple[datetime, datetime]], *, force: bool = False
 ) -> None:
-    # From 2.28 on a refresh is a transaction for every ten buckets, were it not told to take all of them at once.
-    batches = await connection.fetchval(_SQL["refreshes_in_batches"])
-    options = ", options => '{\"buckets_per_batch\": 0}'" if batches else ""
     for begin, end in windows:
         # TimescaleDB refuses a window without a whole bucket.
         if begin < end:
-            await connection.execute(
-                f"CALL refresh_continuous_aggregate('{name}', '{begin.isoformat()}', '{end.isoformat()}',"
-                f" force => {force}{options})"
-            )
+            await refresh(connection, name, begin, end, force=force)
 
 
 async def _drop(connection: asyncpg.Connection, marks: Sequence[Mark]) -> None:

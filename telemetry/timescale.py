@@ -8,6 +8,7 @@ import psycopg
 
 from telemetry.batch import Time, to_datetime
 from telemetry.edition import ASSET_STATE_1D, ASSET_STATE_1H, READING_TABLE, Piece, Usage, estimated_rows, lock_piece
+from telemetry.refresh import refresh
 from telemetry.rollup_keeping import ContinuousAggregates, KeptRollups, Rollups
 from telemetry.series import READING, Series, SeriesClass
 from telemetry.sql import load_queries
@@ -128,6 +129,7 @@ class TimescaleCommunity(TimescaleApache):
         connection.execute("DROP MATERIALIZED VIEW asset_state_1d")
         connection.execute("DROP TABLE asset_state_1h")
         connection.execute("DROP TABLE reading")
+        connection.execute("DROP DOMAIN IF EXISTS reading_value")
 
     async def refresh_state_rollup(self, connection: asyncpg.Connection, end_us: int) -> None:
         """Refresh what is stale up to the end: a materialised day hides late rows until then, real-time or not.
@@ -141,7 +143,6 @@ class TimescaleCommunity(TimescaleApache):
         horizon: datetime | None = await connection.fetchval(_SQL["horizon"], SeriesClass.STATES.value)
         if horizon is not None and horizon >= end:
             return
-        begin = "NULL" if horizon is None else f"'{horizon.isoformat()}'"
         # The lock that writers of `asset_state_1h` hold until they have committed (cbm). TimescaleDB (2.12 and later)
         # does not log a change whose COMMIT is under way while a refresh moves the aggregate's end over it: that day
         # would be stale for good. It also refuses a second refresh of the same days at the same time. The lock is the
@@ -149,9 +150,7 @@ class TimescaleCommunity(TimescaleApache):
         await connection.execute("SELECT pg_advisory_lock(hashtext('asset_state_1h'))")
         try:
             # An open end would read the whole table for its newest row, every time.
-            await connection.execute(
-                f"CALL refresh_continuous_aggregate('asset_state_1d', {begin}, '{end.isoformat()}')"
-            )
+            await refresh(connection, "asset_state_1d", horizon, end)
         finally:
             if not connection.is_closed():
                 await connection.execute("SELECT pg_advisory_unlock(hashtext('asset_state_1h'))")

@@ -109,11 +109,6 @@ SELECT view_name AS name, materialization_hypertable_schema AS schema, materiali
 FROM timescaledb_information.continuous_aggregates
 WHERE view_schema = $1
 
--- name: refreshes_in_batches
-SELECT string_to_array(substring(extversion FROM '^\d+\.\d+'), '.')::int[] >= '{2,28}'
-FROM pg_extension
-WHERE extname = 'timescaledb'
-
 -- name: left_over
 SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_schema = $1 ORDER BY view_name
 

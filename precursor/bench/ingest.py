@@ -21,6 +21,7 @@ from precursor.bench.report import Account, Report, Result
 from precursor.bench.rounds import Watch
 from precursor.bench.scratch import insert_plant, scratch_database
 from precursor.bench.sizes import Sizes
+from precursor.bench.storage import STORAGE_STEPS, measure_storage
 from precursor.bench.store import STORE_STEPS, measure_store
 from precursor.engine import EngineOptions
 from precursor.settings import Settings
@@ -34,7 +35,7 @@ STAGES: Final = ("store", "decode", "mqtt")
 
 def ingest_steps(stages: Collection[str], sizes: Sizes) -> int:
     """How often `bench_ingest` calls `watch`."""
-    steps = {"store": STORE_STEPS, "decode": DECODE_STEPS, "mqtt": mqtt_steps(sizes)}
+    steps = {"store": STORE_STEPS + STORAGE_STEPS, "decode": DECODE_STEPS, "mqtt": mqtt_steps(sizes)}
     return sum(steps[stage] for stage in stages)
 
 
@@ -99,6 +100,9 @@ async def _measure(
         sensor_ids = await insert_plant(connection, sensors=sizes.sensors, prefix=prefix)
         if "store" in stages:
             results += await measure_store(connection, sensor_ids=sensor_ids, sizes=sizes, watch=watch)
+            results += await measure_storage(
+                connection, sensor_ids=sensor_ids[:100], seconds=sizes.storage_seconds, watch=watch
+            )
         if "decode" in stages:
             results += await measure_decode(sizes=sizes, watch=watch)
         if mqtt is not None:

@@ -19,6 +19,8 @@ class Sizes:
     rollup_rounds: int
     rollup_batches: int
     """stored between two runs of the rollups' job"""
+    storage_seconds: int
+    """of a hundred sensors, to see what readings take on disk"""
     decode_messages: int
     """of one reading; a hundredth as many of 100 readings, ten times over"""
     decode_rounds: int
@@ -49,6 +51,7 @@ FULL = Sizes(
     store_rounds=40,
     rollup_rounds=5,
     rollup_batches=30,
+    storage_seconds=50_000,
     decode_messages=5_000,
     decode_rounds=15,
     single_messages=100_000,
@@ -64,6 +67,7 @@ QUICK = Sizes(
     store_rounds=3,
     rollup_rounds=2,
     rollup_batches=10,
+    storage_seconds=500,
     decode_messages=200,
     decode_rounds=3,
     single_messages=1_000,

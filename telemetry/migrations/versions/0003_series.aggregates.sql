@@ -17,8 +17,8 @@ SELECT time_bucket('1 minute', time) AS time,
                 WHEN abs(value) < 1e-150 THEN 0
                 ELSE value * value END)
            FILTER (WHERE quality <= 1) AS sum_sq,
-       first(value, time) FILTER (WHERE quality <= 1) AS first,
-       last(value, time) FILTER (WHERE quality <= 1) AS last
+       first(value::float8, time) FILTER (WHERE quality <= 1) AS first,
+       last(value::float8, time) FILTER (WHERE quality <= 1) AS last
 FROM reading
 GROUP BY 1, 2
 WITH NO DATA;

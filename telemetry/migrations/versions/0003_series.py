@@ -43,6 +43,9 @@ def upgrade() -> None:
         edition.divide(driver, MINUTES)
         _run(driver, "0003_series.kept.views")
     else:
+        # Downgrades leave the type: compressed readings could not be given another.
+        if driver.execute("SELECT to_regtype('reading_value')").fetchone() == (None,):
+            _run(driver, "0003_series.values")
         _run(driver, "0003_series.aggregates")
 
 
