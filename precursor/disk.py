@@ -74,7 +74,8 @@ class ClassUsage:
         if compressed:
             said += f", {compressed / self.bytes:.0%} of it compressed"
         if self.rows:
-            said += f"; about {self.rows:,} rows, {self.bytes / self.rows:.3g} bytes each"
+            each = self.bytes / self.rows
+            said += f"; about {self.rows:,} rows, {each:,.{0 if each >= 10 else 1}f} bytes each"
         return f"{said}; {self._settings()}"
 
     def _settings(self) -> str:

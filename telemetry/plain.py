@@ -122,7 +122,7 @@ class PlainPostgres:
             pieces=None if pieces is None else tuple(pieces),
             bytes=await connection.fetchval(_SQL["plain_bytes"], series.table),
             compressed_bytes=0,
-            rows=await estimated_rows(connection, series.table, pieces),
+            rows=await estimated_rows(connection, series.table),
         )
 
 

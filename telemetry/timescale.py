@@ -104,7 +104,7 @@ class TimescaleApache:
             pieces=None if pieces is None else tuple(pieces),
             bytes=taken,
             compressed_bytes=compressed,
-            rows=await estimated_rows(connection, table, pieces),
+            rows=await estimated_rows(connection, table),
         )
 
 

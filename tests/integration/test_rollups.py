@@ -366,34 +366,69 @@ async def waiting(dsn: str) -> None:
 
 
 # Quarters of small numbers: their sums and squares are exact in float8, in whatever order they are added up.
+QUARTERS = st.integers(-8, 8).map(lambda quarters: quarters / 4)
+QUALITY = st.sampled_from([GOOD, GOOD, UNCERTAIN, BAD, STALE])
+BORDERS = [
+    (border - T0).total_seconds() + microseconds / 1e6
+    for border in (T0 + MINUTE, T0.replace(minute=0) + HOUR, T0.replace(hour=0, minute=0) + DAY)
+    for microseconds in (-1, 0, 1)
+]
+"""the last instant of a minute, an hour and a day, and the first ones after it; s after T0"""
 POINT = st.builds(
     Point,
     st.one_of(
         st.integers(0, 40).map(lambda step: step * 15.0),
         st.integers(0, 30).map(lambda step: step * 1799.0),
         st.sampled_from([-40 * 86400.0, -86400.0, 3 * 86400.0]),
+        st.sampled_from(BORDERS),
     ),
     st.integers(1, 3),
-    st.integers(-8, 8).map(lambda quarters: quarters / 4),
-    st.sampled_from([GOOD, GOOD, UNCERTAIN, BAD, STALE]),
+    QUARTERS,
+    QUALITY,
 )
-PART = st.tuples(st.lists(POINT, max_size=12), st.sampled_from([None, None, 0.1, 5.0, 200.0]))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[list[Point], float | None]]:
+    """Batches, each with where the clock stands when the job runs after it (h after T0), or None.
+
+    What was sent is sent again at times: the same, or with another value or quality.
+    """
+    parts: list[tuple[list[Point], float | None]] = []
+    sent: list[Point] = []
+    for _ in range(draw(st.integers(0, 8))):
+        batch = draw(st.lists(POINT, max_size=12))
+        if sent:
+            again = draw(st.lists(st.sampled_from(sent), max_size=6))
+            changed = draw(st.lists(st.tuples(st.sampled_from(sent), QUARTERS, QUALITY), max_size=4))
+            batch += again + [point._replace(value=value, quality=quality) for point, value, quality in changed]
+            batch = draw(st.permutations(batch))
+        sent += batch
+        parts.append((batch, draw(st.sampled_from([None, None, 0.1, 5.0, 200.0]))))
+    return parts
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(parts=st.lists(PART, max_size=8))
+@given(parts=histories())
 async def test_whatever_arrives_in_whatever_order_rollups_equal_a_group_by_over_the_readings(
     plant: asyncpg.Connection,
     dsn: str,
     parts: list[tuple[list[Point], float | None]],
 ) -> None:
     await forget(plant, dsn)
+    first: dict[tuple[int, int], tuple[float, int]] = {}
     for points, now_h in parts:
         await store(plant, points)
+        for point in points:
+            instant = point.sensor_id, to_micros(T0) + round(point.at_s * SECOND_US)
+            first.setdefault(instant, (point.value, point.quality))
         if now_h is not None:
             await advance(plant, T0 + now_h * HOUR)
     while (await advance(plant)).recounted:
         pass
+    # The first one stays, whatever came after it: what rollups are counted from is right itself.
+    rows = await plant.fetch("SELECT sensor_id, time, value, quality FROM reading")
+    assert {(row[0], to_micros(row[1])): (row[2], row[3]) for row in rows} == first
     await assert_exact(plant)
     assert await watermark(plant) == await plant.fetchval("SELECT time FROM reading_fence")
 
