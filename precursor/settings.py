@@ -109,7 +109,7 @@ class CompressionSettings(_Section):
 
     readings_days: Days = Field(default=14, description="readings older than this are compressed, days; none: never")
     minutes_days: Days = Field(default=60, description="the same for rollups of readings by minute")
-    hours_days: Days = Field(default=None, description="the same for rollups by hour")
+    hours_days: Days = Field(default=90, description="the same for rollups by hour")
     days_days: Days = Field(default=None, description="the same for rollups by day")
     states_days: Days = Field(default=None, description="the same for states of assets")
     waveforms_days: Days = Field(

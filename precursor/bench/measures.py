@@ -111,7 +111,8 @@ _MEASURES = (
     Measure(
         name="query.rollup_year",
         unit="ms",
-        work="a year of hourly rollups of one sensor with a reading a second, of a thousand, median",
+        work="a year of hourly means of one sensor with a reading a second, of a thousand, as a board asks for it,"
+        " median",
         limit="the same out of the readings",
         aim="<= 20 and ratio <= 0.002",
     ),

@@ -60,4 +60,4 @@ def test_what_the_door_lets_in_is_never_about_to_go(days: int) -> None:
 def test_the_policy_has_what_settings_name_and_nothing_else() -> None:
     policy = retention_policy(read_settings(retention={"waveforms_days": 7}, compression={"minutes_days": None}))
     assert policy.keep == {SeriesClass.WAVEFORMS: 7 * DAY}
-    assert policy.compress_after == {SeriesClass.READINGS: 14 * DAY}
+    assert policy.compress_after == {SeriesClass.READINGS: 14 * DAY, SeriesClass.HOURS: 90 * DAY}
