@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telemetry.batch import ReadingBatch, to_datetime
+from telemetry.copy_rows import POSTGRES_EPOCH_US, row_type
 from telemetry.editions import Edition
 from telemetry.sql import load_queries
 
@@ -18,22 +19,8 @@ _SQL = load_queries("telemetry", "store.sql")
 # PostgreSQL, "COPY: Binary Format": 11-byte signature, flags, header extension length; -1 as the trailer.
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
-_POSTGRES_EPOCH_US = 946_684_800_000_000
-"""2000-01-01 UTC, from which PostgreSQL counts, in µs since 1970"""
 _COLUMNS = ["time", "sensor_id", "value", "quality"]
-_TUPLE = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("time_len", ">i4"),
-        ("time", ">i8"),
-        ("sensor_len", ">i4"),
-        ("sensor_id", ">i4"),
-        ("value_len", ">i4"),
-        ("value", ">f8"),
-        ("quality_len", ">i4"),
-        ("quality", ">i2"),
-    ]
-)
+_TUPLE = row_type(time="i8", sensor_id="i4", value="f8", quality="i2")
 _PIECE_ROWS = 2048
 """rows encoded at once: 80 KiB are had without asking the operating system for pages"""
 _PIECE = np.array([(4, 8, 0, 4, 0, 8, 0, 2, 0)] * _PIECE_ROWS, _TUPLE).tobytes()
@@ -60,7 +47,7 @@ def _encoded(batch: ReadingBatch) -> Iterator[bytes | bytearray]:
         body = bytearray(_PIECE[: (len(batch) - begin) * _TUPLE.itemsize])
         # Copied as bytes: NumPy copies such rows field by field, in four times the time.
         rows = np.frombuffer(body, _TUPLE)
-        rows["time"] = batch.time[piece] - _POSTGRES_EPOCH_US
+        rows["time"] = batch.time[piece] - POSTGRES_EPOCH_US
         rows["sensor_id"] = batch.sensor_id[piece]
         rows["value"] = batch.value[piece]
         rows["quality"] = batch.quality[piece]
@@ -212,7 +199,7 @@ async def _look(
     span = np.frombuffer(row["span"], ">i4") - 1
     whole = np.bincount(span, minlength=len(begins)) < limits
     stored = ReadingBatch.of(
-        np.frombuffer(row["time"], ">i8") + _POSTGRES_EPOCH_US,
+        np.frombuffer(row["time"], ">i8") + POSTGRES_EPOCH_US,
         sensor_ids[span],
         np.frombuffer(row["value"], ">f8"),
         np.frombuffer(row["quality"], ">i2"),
