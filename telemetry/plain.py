@@ -67,7 +67,8 @@ class PlainPostgres:
         # The advisory lock keeps two engines from making the same piece.
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('reading partitions'))")
-            if await connection.fetchval("SELECT to_regclass($1)", name) is None:
+            # Not to_regclass: a session that has looked for a name before remembers that there was none.
+            if not await connection.fetch(_SQL["plain_attached"], series.table, [name]):
                 for statement in _piece_statements(series, number):
                     await connection.execute(statement)
 

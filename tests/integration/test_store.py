@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from telemetry import schema
+from telemetry import database, schema
 from telemetry.batch import ReadingBatch, to_datetime
 from telemetry.editions import detect_async
 from telemetry.ledger import LedgerLine, RejectedRow, add_rejected, add_to_ledger, read_ledger
@@ -237,3 +237,17 @@ def test_migrations_up_down_up_leave_the_same_schema(new_database: Callable[[], 
     schema.migrate(dsn)
     assert look() == before
     assert schema.inspect(dsn).current
+
+
+async def test_writers_that_need_the_same_new_partition_at_the_same_time_all_get_it(dsn: str) -> None:
+    writers = [await database.connect(dsn) for _ in range(4)]
+    try:
+        editions = [await detect_async(writer) for writer in writers]
+        for week in range(8):
+            times = np.array([1_700_000_000_000_000 + week * 7 * 86_400 * 1_000_000], np.int64)
+            await asyncio.gather(
+                *(edition.make_room(writer, times) for edition, writer in zip(editions, writers, strict=True))
+            )
+    finally:
+        for writer in writers:
+            await writer.close()
