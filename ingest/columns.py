@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from ingest.json_codec import QUALITIES, Column, Scalar, Stamp
+from ingest.codecs.json_readings import QUALITIES, Column, Scalar, Stamp
 from ingest.timestamps import micros_of_datetime, micros_of_epoch
 
 __all__ = ["Columns", "UnfitError"]

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
-from ingest import json_codec
+from ingest.codecs import json_readings
+from ingest.codecs.contract import Fault, Item
+from ingest.codecs.json_readings import Frame, Point
 from ingest.columns import Columns, UnfitError
 from ingest.decoded import Decoded, Rejection, RejectReason
-from ingest.json_codec import Fault, Frame, Item, Point
 from ingest.message import Message
 from ingest.timestamps import micros_of
 from telemetry.batch import ReadingBatch, to_datetime, to_micros
@@ -127,14 +128,14 @@ class Decoder:
         add = columns.add
         sensor = route.sensor
         if sensor is not None:
-            content = json_codec.decode_sensor(payload)
+            content = json_readings.decode_sensor(payload)
             if isinstance(content, Point):
                 add(sensor, content.ts, content.value, content.quality)
                 return 1
             for point in content:
                 add(sensor, point.ts, point.value, point.quality)
             return len(content)
-        document = json_codec.decode_gateway(payload)
+        document = json_readings.decode_gateway(payload)
         if isinstance(document, Frame):
             return self._add_frame(document, columns)
         for named in document:
@@ -168,7 +169,7 @@ class Decoder:
 
     def _carefully(self, message: Message, route: _Route, columns: Columns, rejections: list[Rejection]) -> int:
         """Add what is sound in a payload, reject the rest item by item; returns how many items it holds."""
-        carried, items = json_codec.examine(message.payload, gateway=route.sensor is None)
+        carried, items = json_readings.examine(message.payload, gateway=route.sensor is None)
         for item in items:
             fault = item if isinstance(item, Fault) else self._add_item(item, route, columns)
             if fault is not None:

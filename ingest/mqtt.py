@@ -7,17 +7,20 @@ the same client id. Whoever reads must take duplicates for granted and never dro
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import structlog
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingest.intake import Intake
 from ingest.message import Message
 from ingest.mqtt_connection import Connection, Desk
-from ingest.mqtt_options import MqttOptions, check_filter
+from ingest.mqtt_options import MqttOptions, Publication, check_filter
 
 __all__ = ["MqttOptions", "MqttSource"]
 
@@ -35,6 +38,9 @@ _ADVICE = {
     "Server unavailable": "nothing here; the broker says that it is not ready",
 }
 
+# Of all sources together: a message belongs to one connection, whichever source it came through.
+_GENERATIONS = itertools.count(1)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -45,8 +51,12 @@ class MqttSource:
     when it is back. Whoever makes a source stops it, started or not.
     """
 
-    def __init__(self, options: MqttOptions) -> None:
-        """Raises ConfigurationError where the TLS files cannot be loaded."""
+    def __init__(self, options: MqttOptions, arrived: asyncio.Event | None = None) -> None:
+        """`arrived`: shared with the other sessions of an `Intake`.
+
+        Raises:
+            ConfigurationError: the TLS files cannot be loaded.
+        """
         self._options = options
         self._tls = options.tls_context()
         woken, self._waker = socket.socketpair()
@@ -55,12 +65,11 @@ class MqttSource:
         self._desk = Desk(woken=woken)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._arrived = asyncio.Event()
+        self._arrived = arrived or asyncio.Event()
+        self._intake = Intake((self,))
         self._ready = asyncio.Event()
         self._failure: BaseException | None = None
-        self._left_over = False
         self._connection: Connection | None = None
-        self._generation = 0
         self._connections = 0
         self._down_since: float | None = None
         self._said: set[str] = set()
@@ -111,7 +120,7 @@ class MqttSource:
         """Wait until the broker has answered the subscriptions. False: not within `timeout_s`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ready.wait(), timeout_s)
-        self._raise_failure()
+        self.raise_failure()
         return self._ready.is_set()
 
     async def resubscribe(self, subscriptions: Iterable[str]) -> None:
@@ -135,44 +144,18 @@ class MqttSource:
         timeout_s: float | None = None,
         max_bytes: int = 1 << 20,
     ) -> list[Message]:
-        """The next messages, in the order in which they came.
+        """The next messages of this session alone; see `Intake.receive`."""
+        return await self._intake.receive(max_messages, max_wait_s, idle_s, timeout_s, max_bytes)
 
-        Waits for the first one up to `timeout_s` (None: for ever), then collects until there are
-        `max_messages`, or `max_wait_s` have passed, or nothing new came for `idle_s`, or the window of
-        unacknowledged messages is full: a broker that sends 20 and waits for their acknowledgement is
-        answered at once. Gives no more than the message with which `max_bytes` of payload are reached, and
-        then the rest at once with the next call.
-
-        Empty after `timeout_s`, after `stop`, and when the connection was lost while collecting. A cancelled
-        call loses nothing.
-
-        Raises:
-            RuntimeError: the network thread failed, which is a bug.
-        """
-        inbox = self._desk.inbox
-        if not inbox and not await self._wait_for_arrival(timeout_s):
-            return []
-        if not self._left_over:
-            loop = asyncio.get_running_loop()
-            deadline = loop.time() + max_wait_s
-            seen = 0
-            while seen < len(inbox) < max_messages and loop.time() < deadline and not self._is_full():
-                seen = len(inbox)
-                await asyncio.sleep(idle_s)
-        messages: list[Message] = []
-        room = max_bytes
-        with contextlib.suppress(IndexError):  # the network thread empties the inbox when the connection is lost
-            while len(messages) < max_messages and room > 0:
-                message = inbox.popleft()
-                messages.append(message)
-                room -= len(message.payload)
-        self._left_over = bool(inbox)
-        return messages
+    def publish(self, publication: Publication) -> None:
+        """Send a message; returns at once. Without a connection it is dropped: what a session says is said live."""
+        self._desk.outgoing.append(publication)
+        self._wake()
 
     def ack(self, messages: Sequence[Message]) -> None:
         """Tell the broker that these are safe, each message once. Returns at once.
 
-        Those of an earlier connection are passed over: the broker delivers them again, and their packet ids
+        Those of another connection are passed over: the broker delivers them again, and their packet ids
         may mean other messages by now.
         """
         if messages:
@@ -191,27 +174,32 @@ class MqttSource:
         self._waker.close()
         self._desk.woken.close()
 
-    async def _wait_for_arrival(self, timeout_s: float | None) -> bool:
-        """Until there is a message (True), the time is up or the source is stopped (False)."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not self._desk.inbox:
-                    self._raise_failure()
-                    if self._desk.stopping:
-                        return False
-                    # Clear, then look again: a message that came in between has seen the flag still set.
-                    self._arrived.clear()
-                    if not self._desk.inbox and self._failure is None:
-                        await self._arrived.wait()
-        except TimeoutError:
-            return bool(self._desk.inbox)
-        return True
+    @property
+    def inbox(self) -> deque[Message]:
+        """What has arrived; filled, and emptied when the connection is lost, by the network thread."""
+        return self._desk.inbox
 
-    def _is_full(self) -> bool:
+    @property
+    def arrived(self) -> asyncio.Event:
+        """Set when something has arrived, or nothing more will."""
+        return self._arrived
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more will come."""
+        return self._desk.stopping
+
+    def is_full(self) -> bool:
+        """Whether nothing more is read until something is acknowledged."""
         connection = self._connection
         return connection is not None and connection.is_full()
 
-    def _raise_failure(self) -> None:
+    def raise_failure(self) -> None:
+        """Raise what ended the network thread, if anything did.
+
+        Raises:
+            RuntimeError: the network thread failed, which is a bug.
+        """
         if self._failure is not None:
             raise RuntimeError("the MQTT network thread failed") from self._failure
 
@@ -238,17 +226,17 @@ class MqttSource:
             self._tell(self._ready)
 
     def _connect_once(self) -> Connection:
-        self._generation += 1
         connection = Connection(
             self._options,
             self._desk,
-            generation=self._generation,
+            generation=next(_GENERATIONS),
             tls=self._tls,
             established=self._say_connected,
             arrived=lambda: self._tell(self._arrived),
             granted=self._say_granted,
         )
         self._connection = connection
+        self._desk.outgoing.clear()
         connection.run()
         self._connection = None
         # Not yet handed out, and this connection can no longer acknowledge them: the broker sends them again.

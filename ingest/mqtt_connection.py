@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.message import Message
-from ingest.mqtt_options import MqttOptions
+from ingest.mqtt_options import MqttOptions, Publication
 from ingest.mqtt_packets import message_from_paho, packet_end, puback, read_publish
 from ingest.mqtt_socket import BufferedSocket
 
@@ -37,6 +37,8 @@ class Desk:
     inbox: deque[Message] = field(default_factory=deque)
     acknowledged: deque[Sequence[Message]] = field(default_factory=deque)
     """batches to acknowledge to the broker"""
+    outgoing: deque[Publication] = field(default_factory=deque)
+    """messages of ours"""
     subscriptions: tuple[str, ...] = ()
     retired: frozenset[str] = frozenset()
     """filters no longer wanted, which the session at the broker may still hold"""
@@ -92,6 +94,8 @@ class Connection:
         self._subscribed: tuple[str, ...] | None = None
         """None: not asked on this connection; whatever the session may hold is not trusted"""
         self._reading_since = time.monotonic()
+        self._presence = None if options.presence is None else options.presence()
+        self._announced = False
         self._client = self._new_client(tls)
 
     def run(self) -> None:
@@ -133,6 +137,7 @@ class Connection:
                         sock.kill("the broker did not answer the CONNECT")
                 else:
                     self._renew_subscriptions()
+                    self._publish()
                     self._keep_alive(sock)
                 self._client.loop_write()
                 sock.flush()
@@ -141,7 +146,7 @@ class Connection:
 
     def _new_client(self, tls: SSLContext | None) -> Client:
         options = self._options
-        session: dict[str, Any] = {} if options.protocol == "5" else {"clean_session": False}
+        session: dict[str, Any] = {} if options.protocol == "5" else {"clean_session": not options.persistent}
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
@@ -153,6 +158,9 @@ class Connection:
         client.dial = lambda: _dial(options, tls)
         if options.username is not None:
             client.username_pw_set(options.username, options.password)
+        if self._presence is not None:
+            will = self._presence.will()
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
         # With this set paho queues its packets instead of writing each at once; `run` writes them together.
         client.on_socket_register_write = lambda _client, _userdata, _sock: None
         client.on_connect = self._on_connect
@@ -167,9 +175,15 @@ class Connection:
             self._client.connect(options.host, options.port, options.keepalive_s)
             return
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-        properties.SessionExpiryInterval = options.session_expiry_s
+        properties.SessionExpiryInterval = options.session_expiry_s if options.persistent else 0
         properties.ReceiveMaximum = min(options.max_unacknowledged, 65_535)
-        self._client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=properties)
+        self._client.connect(
+            options.host,
+            options.port,
+            options.keepalive_s,
+            clean_start=not options.persistent,
+            properties=properties,
+        )
 
     def _socket(self) -> BufferedSocket | None:
         return cast("BufferedSocket | None", self._client.socket())
@@ -257,8 +271,18 @@ class Connection:
         if not self._asked:
             self._granted([], True)
 
+    def _publish(self) -> None:
+        while self._desk.outgoing:
+            self._say(self._desk.outgoing.popleft())
+
+    def _say(self, publication: Publication) -> None:
+        self._client.publish(publication.topic, publication.payload, publication.qos, publication.retain)
+
     def _part(self, sock: BufferedSocket) -> None:
         self._acknowledge(sock)
+        if self._presence is not None and self.established_at is not None:
+            self._say(self._presence.death())
+            self._client.loop_write()
         self.trouble = "stopped"
         sock.part()
         self._client.disconnect()
@@ -296,6 +320,10 @@ class Connection:
         self, _client: Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
         asked = self._asked.pop(mid, [])
+        if self._presence is not None and not self._asked and not self._announced:
+            # Not before: whoever hears that we are there may count on being heard.
+            self._say(self._presence.birth())
+            self._announced = True
         self._granted(list(zip(asked, reasons, strict=False)), not self._asked)
 
 

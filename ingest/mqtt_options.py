@@ -1,16 +1,43 @@
 """`MqttOptions`: which broker, as whom, and how much may wait."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from telemetry.errors import ConfigurationError
 
-__all__ = ["MqttOptions", "check_filter"]
+__all__ = ["MqttOptions", "Presence", "Publication", "check_filter"]
 
 _LONGEST_STRING = 65_535
 """bytes, of any text in MQTT"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A message of ours."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+class Presence(Protocol):
+    """What a connection says about itself; one for each connection."""
+
+    def will(self) -> Publication:
+        """What the broker says when the connection is lost."""
+        ...
+
+    def birth(self) -> Publication:
+        """What is said once the subscriptions are granted."""
+        ...
+
+    def death(self) -> Publication:
+        """What is said before an orderly end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +67,12 @@ class MqttOptions:
     """messages; with more waiting for their acknowledgement the socket is not read, so the broker queues"""
     max_unacknowledged_bytes: int = 256 * 1024 * 1024
     """the same for their payloads together"""
+    persistent: bool = True
+    """whether the broker keeps the session, and what arrives for it, while we are away"""
     session_expiry_s: int = 0xFFFFFFFF
-    """MQTT 5: how long the broker keeps the session of an engine that is away; the default is for ever"""
+    """MQTT 5: how long it keeps a persistent session; the default is for ever"""
+    presence: Callable[[], Presence] | None = None
+    """makes what each connection says about itself"""
     connect_timeout_s: float = 5.0
     retry_min_s: float = 0.2
     """pause before the first attempt to reconnect; doubles from one to the next"""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from telemetry.batch import ReadingBatch, Time, to_datetime, to_micros
-from telemetry.buckets import Count, Resolution, Value, read_buckets
+from telemetry.buckets import Count, Resolution, Value, read_sums
 from telemetry.gaps import Sightings, silent_after
 from telemetry.quality import usable
 from telemetry.ranges import read_neighbours, read_readings
@@ -93,10 +93,9 @@ async def _means_of_rollups(
     columns = {}
     for first in range(0, len(names), together):
         group = names[first : first + together]
-        found = await read_buckets(connection, [sensors[name] for name in group], begin, end, source)
+        found = await read_sums(connection, [sensors[name] for name in group], begin, end, source)
         for name in group:
             own = found.of(sensors[name])
-            own = own.take(own.usable_count > 0)
             columns[name] = _mean(own.time, own.sum, own.usable_count, grid, width)
     return columns
 

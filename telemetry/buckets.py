@@ -1,6 +1,6 @@
 """`Buckets`: rows of the rollups as columns, and what follows from them: mean, spread, wider buckets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,12 +14,14 @@ from telemetry.batch import SensorId, Time, to_datetime, to_micros
 from telemetry.copy_rows import POSTGRES_EPOCH_US, fetch_rows, row_type
 from telemetry.sql import load_queries
 
-__all__ = ["Buckets", "Count", "Resolution", "Value", "ceiling", "floor", "read_buckets"]
+__all__ = ["Buckets", "Count", "Resolution", "Sums", "Value", "ceiling", "floor", "read_buckets", "read_sums"]
 
 _SQL = load_queries("telemetry", "ranges.sql")
 _INTEGERS = ("count", "good_count", "usable_count")
 _FLOATS = ("min", "max", "sum", "sum_sq", "first", "last")
 _COLUMNS = ("time", "sensor_id", *_INTEGERS, *_FLOATS)
+_SUM_COLUMNS = ("time", "sensor_id", "usable_count", "sum")
+_SUM_ROW = row_type(time="i8", sensor_id="i4", usable_count="i8", sum="f8")
 _ROW = row_type(time="i8", sensor_id="i4", **dict.fromkeys(_INTEGERS, "i8"), **dict.fromkeys(_FLOATS, "f8"))
 _MICROSECOND = timedelta(microseconds=1)
 _ROUNDINGS = 4
@@ -51,6 +53,7 @@ _STEPS = {
     Resolution.DAY: timedelta(days=1),
 }
 _READ = {Resolution.MINUTE: "read_minutes", Resolution.HOUR: "read_hours", Resolution.DAY: "read_days"}
+_SUM = {Resolution.MINUTE: "sum_minutes", Resolution.HOUR: "sum_hours", Resolution.DAY: "sum_days"}
 
 
 def floor(moment: datetime, step: timedelta) -> datetime:
@@ -188,14 +191,69 @@ async def read_buckets(
     Raises:
         ValueError: `resolution` is raw, which has no buckets.
     """
+    columns = await _read(connection, sensor_ids, begin, end, resolution, _READ, _ROW)
+    return Buckets(step=resolution.step, **columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sums:
+    """What means are made of, as equally long columns by (sensor_id, time): a row a bucket with a usable reading."""
+
+    time: Time
+    """int64, begin of the bucket, microseconds since 1970-01-01 UTC"""
+    sensor_id: SensorId
+    """int32"""
+    usable_count: Count
+    """int64, at least 1"""
+    sum: Value
+    """of the usable readings; not finite where a value was beyond 1e300"""
+
+    def of(self, sensor_id: int) -> "Sums":
+        """Those of one sensor."""
+        begin, end = np.searchsorted(self.sensor_id, [sensor_id, sensor_id + 1])
+        return Sums(**{name: getattr(self, name)[begin:end] for name in _SUM_COLUMNS})
+
+    @property
+    def mean(self) -> Value:
+        """Mean of the usable readings; NaN where the sum is not finite."""
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isfinite(self.sum), self.sum / self.usable_count, np.nan)
+
+
+async def read_sums(
+    connection: asyncpg.Connection,
+    sensor_ids: Sequence[int],
+    begin: datetime,
+    end: datetime,
+    resolution: Resolution,
+) -> Sums:
+    """Sums of these sensors' rollups: every bucket that has a part in [begin, end), whole, also at the edges.
+
+    Raises:
+        ValueError: `resolution` is raw, which has no buckets.
+    """
+    return Sums(**await _read(connection, sensor_ids, begin, end, resolution, _SUM, _SUM_ROW))
+
+
+async def _read(
+    connection: asyncpg.Connection,
+    sensor_ids: Sequence[int],
+    begin: datetime,
+    end: datetime,
+    resolution: Resolution,
+    queries: Mapping[Resolution, str],
+    row: np.dtype[np.void],
+) -> dict[str, Any]:
+    """Columns by name, by (sensor_id, time)."""
     if resolution is Resolution.RAW:
         raise ValueError("raw readings are not in buckets; read_readings has them")
-    rows = np.empty(0, _ROW)
+    rows = np.empty(0, row)
     if len(sensor_ids) and begin < end:
         edges = floor(begin, resolution.step), ceiling(end, resolution.step)
-        rows = await fetch_rows(connection, _SQL[_READ[resolution]], list(sensor_ids), *edges, row=_ROW)
-    rows = rows[np.lexsort((rows["time"], rows["sensor_id"]))]
+        rows = await fetch_rows(connection, _SQL[queries[resolution]], list(sensor_ids), *edges, row=row)
+    names = [name for name in row.names or () if name in _COLUMNS]
     # In the byte order of this machine.
-    columns: dict[str, Any] = {name: rows[name].astype(rows[name].dtype.newbyteorder("=")) for name in _COLUMNS}
+    columns: dict[str, Any] = {name: rows[name].astype(rows[name].dtype.newbyteorder("=")) for name in names}
     columns["time"] += POSTGRES_EPOCH_US
-    return Buckets(step=resolution.step, **columns)
+    order = np.lexsort((columns["time"], columns["sensor_id"]))
+    return {name: column[order] for name, column in columns.items()}

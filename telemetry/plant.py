@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
-__all__ = ["Asset", "AssetState", "DetectorSpec", "Gateway", "Plant", "Sensor", "SensorKind"]
+__all__ = [
+    "Asset",
+    "AssetState",
+    "DetectorSpec",
+    "DoorChecks",
+    "Gateway",
+    "PayloadFormat",
+    "Plant",
+    "ProvisionRule",
+    "Sensor",
+    "SensorKind",
+    "UnknownNames",
+]
 
 
 class SensorKind(StrEnum):
@@ -55,6 +67,25 @@ class DetectorSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoorChecks:
+    """What a sensor's readings are checked for as they arrive. None: not checked for this."""
+
+    low: float | None = None
+    """end of the physical range, in the sensor's unit: a smaller value is no measurement (bad)"""
+    high: float | None = None
+    """the other end"""
+    flat_line_s: float | None = None
+    """the same value for longer than this comes from a sensor that is stuck (uncertain), s of event time"""
+    spike: float | None = None
+    """a step away from both neighbours, or from the last value, larger than this is a spike (uncertain), unit"""
+    rate_s: float | None = None
+    """expected between readings; less than half or more than twice as much is counted as a wrong rate, s"""
+
+    def __bool__(self) -> bool:
+        return any(check is not None for check in (self.low, self.high, self.flat_line_s, self.spike, self.rate_s))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sensor:
     """A measuring point: one series of readings."""
 
@@ -77,15 +108,62 @@ class Sensor:
     source_id: int | None = None
     """derived sensors: the sensor they are computed from"""
     detector: DetectorSpec | None = None
+    checks: DoorChecks = DoorChecks()
+
+
+class PayloadFormat(StrEnum):
+    """How a gateway writes its payloads. Stored as written here."""
+
+    JSON = "json"
+    SENML_JSON = "senml_json"
+    SENML_CBOR = "senml_cbor"
+    SPARKPLUG_B = "sparkplug_b"
+    WAVEFORM_JSON = "waveform_json"
+    WAVEFORM_CBOR = "waveform_cbor"
+
+
+class UnknownNames(StrEnum):
+    """What becomes of readings whose sensor the plant does not have."""
+
+    QUARANTINE = "quarantine"
+    """kept aside until somebody releases them into history, or throws them away"""
+    PROVISION = "provision"
+    """the sensor is made, where a `ProvisionRule` fits; else kept aside"""
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionRule:
+    """Sensors that come into being when their first reading arrives."""
+
+    match: str
+    """pattern of the sensor's name with * and ?, as in a shell"""
+    area: str
+    """of the asset, where that has to be made too; made itself where the site has none of this name"""
+    asset_class: str = ""
+    quantity: str = ""
+    unit: str = ""
+    """of the values, where the payload names none"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A device that sends the readings of many sensors on one topic."""
+    """A device, or many alike, that send the readings of many sensors."""
 
     name: str
     topic: str
+    """may hold + and #, and names of levels in braces: `works/{line}/{machine}/data`"""
     site: str
+    format: PayloadFormat = PayloadFormat.JSON
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """JSON: what our fields (ts, value, sensor, quality, values) are called there, where it is something else"""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """name as sent: name of the sensor, where the two differ"""
+    asset: str | None = None
+    """the asset whose points the names sent are, with names of levels in braces: `{line}-{machine}`; None: names sent
+    are names of sensors"""
+    unknown: UnknownNames = UnknownNames.QUARANTINE
+    provision: tuple[ProvisionRule, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

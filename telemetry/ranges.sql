@@ -46,6 +46,19 @@ SELECT time, sensor_id, count, good_count, usable_count,
 FROM reading_1d
 WHERE sensor_id = ANY ($1::int[]) AND time >= $2::timestamptz AND time < $3::timestamptz
 
+-- name: sum_minutes
+-- $1: sensors; $2, $3 as above. What means are made of: a third of the columns, in a third of the time.
+SELECT time, sensor_id, usable_count, sum FROM reading_1m
+WHERE sensor_id = ANY ($1::int[]) AND time >= $2::timestamptz AND time < $3::timestamptz AND usable_count > 0
+
+-- name: sum_hours
+SELECT time, sensor_id, usable_count, sum FROM reading_1h
+WHERE sensor_id = ANY ($1::int[]) AND time >= $2::timestamptz AND time < $3::timestamptz AND usable_count > 0
+
+-- name: sum_days
+SELECT time, sensor_id, usable_count, sum FROM reading_1d
+WHERE sensor_id = ANY ($1::int[]) AND time >= $2::timestamptz AND time < $3::timestamptz AND usable_count > 0
+
 -- name: count_minutes
 SELECT time, sensor_id, count FROM reading_1m
 WHERE sensor_id = ANY ($1::int[]) AND time >= $2::timestamptz AND time < $3::timestamptz

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from precursor.bench.scratch import insert_plant, scratch_database
 from precursor.settings import Settings
 from telemetry import database, rollups
 from telemetry.batch import to_micros
+from telemetry.buckets import Resolution, read_sums
 from telemetry.editions import detect_async
 from telemetry.latest import read_last_values
+from telemetry.retention import Policy, retain
 from telemetry.sql import load_queries
 
 __all__ = ["QUERY_FULL", "QUERY_QUICK", "QuerySizes", "bench_query", "query_steps"]
@@ -54,7 +56,7 @@ QUERY_QUICK = QuerySizes(name="quick, 0.6 M readings", sensors=100, weeks=1, oth
 
 def query_steps(sizes: QuerySizes) -> int:
     """How often `bench_query` calls `watch`."""
-    return sizes.weeks + 2
+    return sizes.weeks + 3
 
 
 def bench_query(settings: Settings, *, sizes: QuerySizes, watch: Watch) -> Report:
@@ -68,21 +70,24 @@ def bench_query(settings: Settings, *, sizes: QuerySizes, watch: Watch) -> Repor
         private = settings.model_copy(update={"data_dir": Path(folder)})
         with parts.database(private) as server, scratch_database(server) as dsn:
             machine = describe(private, dsn=dsn, sizes=sizes.name, broker=None)
-            return Report(machine=machine, results=asyncio.run(_measure(dsn, sizes, watch)))
+            policy = parts.retention_policy(settings)
+            return Report(machine=machine, results=asyncio.run(_measure(dsn, sizes, policy, watch)))
 
 
-async def _measure(dsn: str, sizes: QuerySizes, watch: Watch) -> list[Result]:
+async def _measure(dsn: str, sizes: QuerySizes, policy: Policy, watch: Watch) -> list[Result]:
     connection = await database.connect(dsn, name="precursor bench")
     try:
         sensor_ids = await insert_plant(connection, sensors=sizes.sensors, prefix="precursor-bench")
-        await _fill(connection, sensor_ids, sizes, watch)
+        await _fill(connection, sensor_ids, sizes, policy, watch)
         watch("asking")
         return await _ask(connection, sensor_ids, sizes)
     finally:
         await connection.close()
 
 
-async def _fill(connection: asyncpg.Connection, sensor_ids: list[int], sizes: QuerySizes, watch: Watch) -> None:
+async def _fill(
+    connection: asyncpg.Connection, sensor_ids: list[int], sizes: QuerySizes, policy: Policy, watch: Watch
+) -> None:
     edition = await detect_async(connection)
     await connection.execute("SELECT setseed(0.5)")
     for week in range(sizes.weeks):
@@ -95,6 +100,9 @@ async def _fill(connection: asyncpg.Connection, sensor_ids: list[int], sizes: Qu
     watch("rolling up")
     while not (await rollups.advance(connection, edition, datetime.now(UTC))).complete:
         pass
+    watch("compressing, where the database can")
+    # What is old is compressed where users ask for it, too.
+    await retain(connection, edition, replace(policy, keep={}), datetime.now(UTC))
     await connection.execute(_SQL["vacuum"])
 
 
@@ -103,7 +111,8 @@ async def _ask(connection: asyncpg.Connection, sensor_ids: list[int], sizes: Que
     one = sensor_ids[0]
 
     async def rolled_up(_: int) -> None:
-        _expect("hours", len(await connection.fetch(_SQL["rolled_up_hours"], one, _BEGIN, end)), sizes.weeks * 168)
+        hours = await read_sums(connection, [one], _BEGIN, end, Resolution.HOUR)
+        _expect("hours", hours.mean.size, sizes.weeks * 168)
 
     async def raw(_: int) -> None:
         _expect("raw hours", len(await connection.fetch(_SQL["raw_hours"], one, _BEGIN, end)), sizes.weeks * 168)
@@ -116,10 +125,12 @@ async def _ask(connection: asyncpg.Connection, sensor_ids: list[int], sizes: Que
         row = await connection.fetchrow(_SQL["raw_last"], sensor_ids)
         _expect("newest readings", row["count"], sizes.sensors)
 
-    means = {row["time"]: row["mean"] for row in await connection.fetch(_SQL["rolled_up_hours"], one, _BEGIN, end)}
+    hours = await read_sums(connection, [one], _BEGIN, end, Resolution.HOUR)
+    means = dict(zip(hours.time.tolist(), hours.mean.tolist(), strict=True))
     for row in await connection.fetch(_SQL["raw_hours"], one, end - _WEEK, end):
-        if not math.isclose(means[row["time"]], row["mean"]):
-            raise LossError(f"the mean of {row['time']} is {row['mean']}, the rollup says {means[row['time']]}")
+        mean = means[to_micros(row["time"])]
+        if not math.isclose(mean, row["mean"]):
+            raise LossError(f"the mean of {row['time']} is {row['mean']}, the rollup says {mean}")
     # The scan throws everything else out of the caches: it has its turns after the others.
     took_s = await take_turns({"rolled_up": rolled_up, "last": last, "raw_last": raw_last}, sizes.rounds)
     took_s |= await take_turns({"raw": raw}, sizes.raw_rounds)

@@ -11,15 +11,8 @@ CROSS JOIN LATERAL generate_series(
     $4::int * interval '1 second'
 ) AS moment
 
--- name: rolled_up_hours
--- As a board asks for a line.
-SELECT time, sum / usable_count AS mean
-FROM reading_1h
-WHERE sensor_id = $1 AND time >= $2 AND time < $3
-ORDER BY time
-
 -- name: raw_hours
--- The same, from the readings.
+-- Hourly means from the readings.
 SELECT date_bin('1 hour', time, 'epoch') AS time, avg(value) AS mean
 FROM reading
 WHERE sensor_id = $1 AND time >= $2 AND time < $3 AND quality <= 1

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import json_codec
+from ingest.codecs import json_readings as json_codec
+from ingest.codecs.json_readings import Fault, Item
 from ingest.decoded import Decoded, Rejection, RejectReason
 from ingest.decoder import Decoder, DoorLimits
-from ingest.json_codec import Fault, Item
 from ingest.message import Message
 from telemetry.plant import Gateway, Plant, Sensor, SensorKind
 from telemetry.quality import Quality

@@ -8,13 +8,14 @@ a snapshot `{"ts": ..., "values": {name: ...}}`; there a null is no reading.
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ingest.codecs.contract import Fault, Item
 from ingest.decoded import RejectReason
 from ingest.timestamps import TimestampError, micros_of
 from telemetry.quality import Quality
@@ -22,9 +23,7 @@ from telemetry.quality import Quality
 __all__ = [
     "QUALITIES",
     "Column",
-    "Fault",
     "Frame",
-    "Item",
     "NamedPoint",
     "Point",
     "Scalar",
@@ -79,29 +78,6 @@ decode_sensor = msgspec.json.Decoder(Point | list[Point]).decode
 
 decode_gateway = msgspec.json.Decoder(Frame | list[NamedPoint]).decode
 """A gateway's payload, quickly. Raises as `decode_sensor` does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """A reading whose sensor is still a name and whose value may still be a text."""
-
-    sensor: str | None
-    """None: the sensor of the topic"""
-    time: int
-    """microseconds since 1970-01-01 UTC"""
-    value: float | str
-    """finite, or a text that only the sensor's codes can tell"""
-    quality: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """An item that is no reading."""
-
-    reason: RejectReason
-    detail: str
-    text: bytes | None = None
-    """the item's own JSON; None: the whole payload"""
 
 
 def examine(payload: bytes, *, gateway: bool) -> tuple[int, list[Item | Fault]]:

@@ -1,0 +1,342 @@
+"""Mosquitto's files for a plant: its configuration, who may publish and read what, and the password file."""
+
+import base64
+import hashlib
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from precursor.plantfile.definition import PlantDefinition
+from telemetry.errors import ConfigurationError
+
+__all__ = [
+    "Access", "BrokerOptions", "BrokerUser", "access_list", "configuration", "delete_password", "hash_password",
+    "password_skeleton", "set_password", "users_of", "write_files",
+]  # fmt: skip
+
+SPARKPLUG = "spBv1.0"
+SHORTEST_PASSWORD = 12
+"""characters; a generated one has 32"""
+ITERATIONS = 20_000
+"""of PBKDF2. Mosquitto computes them at each CONNECT and serves nobody meanwhile, 10 to 20 ms: hundreds of gateways
+that return at once after an outage must not cost minutes, so strength has to come from the password itself"""
+_SALT_BYTES = 12
+"""Mosquitto 2.0 takes no other length"""
+_PACKETS_PER_PAYLOAD = 16
+"""the broker passes on this much more than the engine takes, so that the engine can say what was too large"""
+_LONGEST_PACKET = 268_435_455
+_USER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LEVEL_NAME = re.compile(r"\{[^{}]*\}")
+
+
+class Access(StrEnum):
+    """Whom the broker lets in."""
+
+    ANYBODY = "anybody"
+    PASSWORD = "password"  # noqa: S105  # the word, not one
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """What a plant decides about its broker."""
+
+    access: Access = Access.PASSWORD
+    tls: bool = True
+    folder: str = "/mosquitto/config"
+    """where the broker finds these files"""
+    data: str = "/mosquitto/data"
+    """where it keeps its queues"""
+    address: str = ""
+    """to listen on; empty: all"""
+    port: int = 8883
+    max_payload_bytes: int = 262_144
+    """what the engine takes"""
+    engine_user: str = "engine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerUser:
+    """A device, or the engine, as the broker knows it."""
+
+    name: str
+    write: tuple[str, ...] = ()
+    """topic filters it may publish on"""
+    read: tuple[str, ...] = ()
+    """topic filters it may hear"""
+
+
+def users_of(plant: PlantDefinition, engine_user: str = "engine") -> tuple[BrokerUser, ...]:
+    """One user for each gateway and for each asset whose sensors publish by themselves; the engine first.
+
+    A gateway may publish on its topic alone. A Sparkplug one may publish as the edge node of its own name and hear
+    the commands to it; see `access_list`.
+
+    Raises:
+        ConfigurationError: a device is called like the engine.
+    """
+    topics: dict[str, list[str]] = {}
+    for gateway in plant.gateways:
+        mine = topics.setdefault(gateway.name, [])
+        if not _is_sparkplug(gateway.topic):
+            mine.append(_as_filter(gateway.topic))
+    for sensor in plant.sensors:
+        if sensor.topic is not None:
+            topics.setdefault(sensor.asset, []).append(_as_filter(sensor.topic))
+    if engine_user in topics:
+        raise ConfigurationError(
+            f"the plant has a gateway or an asset called {engine_user}, as the engine's user is; give the user another"
+            " name with --engine-user"
+        )
+    groups = sparkplug_groups(plant)
+    engine = BrokerUser(
+        name=engine_user,
+        read=("#", "$SYS/#"),
+        write=tuple(
+            dict.fromkeys(
+                [f"{SPARKPLUG}/STATE/+"] * bool(groups)
+                + [f"{SPARKPLUG}/{group}/NCMD/+" for group in groups]
+                + [f"{SPARKPLUG}/{group}/DCMD/+/+" for group in groups]
+            )
+        ),
+    )
+    devices = (BrokerUser(name=name, write=tuple(dict.fromkeys(each))) for name, each in sorted(topics.items()))
+    return (engine, *devices)
+
+
+def sparkplug_groups(plant: PlantDefinition) -> tuple[str, ...]:
+    """Groups whose edge nodes the plant listens to; + for any."""
+    filters = [gateway.topic for gateway in plant.gateways] + [f for site in plant.sites for f in site.subscribe]
+    found = [_as_filter(each).split("/") for each in filters if _is_sparkplug(each)]
+    groups = sorted({levels[1] if len(levels) > 1 and levels[1] != "#" else "+" for levels in found} - {"STATE"})
+    return ("+",) if "+" in groups else tuple(groups)
+
+
+def access_list(users: Sequence[BrokerUser], groups: Iterable[str] = ()) -> str:
+    """Mosquitto's `acl_file`. Whatever it does not name is refused.
+
+    Raises:
+        ConfigurationError: a name or a topic cannot be written there.
+    """
+    lines = [
+        "# Written by `precursor broker files`. Who may publish on and hear which topics; all else is refused.",
+        "# Mosquitto refuses silently where a device speaks MQTT 3.1.1: it is told that its message arrived. After a",
+        "# change look for `Denied PUBLISH` in the broker's log, with log_type debug.",
+    ]
+    for user in users:
+        lines += ["", f"user {_user(user.name)}"]
+        lines += [f"topic read {_topic(each)}" for each in user.read]
+        lines += [f"topic write {_topic(each)}" for each in user.write]
+    groups = tuple(groups)
+    if groups:
+        lines += ["", "# Every user, as the Sparkplug edge node of its own name (%u), and no other."]
+    for group in groups:
+        base = f"{SPARKPLUG}/{_topic(group)}"
+        lines += [f"pattern write {base}/{kind}/%u" for kind in ("NBIRTH", "NDATA", "NDEATH")]
+        lines += [f"pattern write {base}/{kind}/%u/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
+        lines += [f"pattern read {base}/NCMD/%u", f"pattern read {base}/DCMD/%u/+"]
+    if groups:
+        lines.append(f"pattern read {SPARKPLUG}/STATE/+")
+    return "\n".join(lines) + "\n"
+
+
+def password_skeleton(users: Iterable[BrokerUser]) -> str:
+    """A password file in which nobody has a password yet."""
+    lines = ["# Nobody gets in without a line here: precursor broker password FILE USER"]
+    return "\n".join(lines + [f"# {_user(user.name)}" for user in users]) + "\n"
+
+
+def configuration(options: BrokerOptions) -> str:
+    """Mosquitto's configuration, 2.0 or newer."""
+    folder = options.folder.rstrip("/")
+    packet = min(_PACKETS_PER_PAYLOAD * options.max_payload_bytes, _LONGEST_PACKET)
+    door = [f"listener {options.port} {options.address}".rstrip()]
+    if options.tls:
+        door += [f"certfile {folder}/server.crt", f"keyfile {folder}/server.key"]
+    if options.access is Access.CERTIFICATE:
+        door += [
+            "# Whoever has a certificate of this authority; its common name is the user in the access list.",
+            f"cafile {folder}/ca.crt",
+            "require_certificate true",
+            "use_identity_as_username true",
+        ]
+    if options.access is Access.ANYBODY:
+        door += ["allow_anonymous true"]
+    else:
+        door += ["allow_anonymous false", f"acl_file {folder}/acl"]
+    if options.access is Access.PASSWORD:
+        door += [f"password_file {folder}/passwd"]
+    return _CONFIGURATION.format(
+        data=options.data.rstrip("/"), payload=options.max_payload_bytes, packet=packet, door="\n".join(door)
+    )
+
+
+def write_files(out: Path, plant: PlantDefinition, options: BrokerOptions) -> list[Path]:
+    """Write configuration, access list and password file into a folder; the files written.
+
+    A password file that is there already is left alone.
+
+    Raises:
+        ConfigurationError: a certificate is asked for without TLS, the plant's names do not fit, or the folder cannot
+            be written.
+    """
+    if options.access is Access.CERTIFICATE and not options.tls:
+        raise ConfigurationError("client certificates need TLS")
+    users = users_of(plant, options.engine_user)
+    files = {"mosquitto.conf": configuration(options)}
+    if options.access is not Access.ANYBODY:
+        files["acl"] = access_list(users, sparkplug_groups(plant))
+    passwords = out / "passwd"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if options.access is Access.PASSWORD and not passwords.exists():
+            files[passwords.name] = password_skeleton(users)
+        for name, text in files.items():
+            _replace(out / name, text, mode=0o600 if name == passwords.name else 0o644)
+    except OSError as error:
+        raise _unwritable(error) from error
+    return [out / name for name in files]
+
+
+def hash_password(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
+    """A password as Mosquitto keeps it: $7$, PBKDF2 with SHA-512, iterations, salt and hash in base64."""
+    salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations)
+    return f"$7${iterations}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+
+
+def set_password(file: Path, user: str, password: str) -> bool:
+    """Give a user a password, in a file that is made if it is not there; whether the user had one before.
+
+    Raises:
+        ConfigurationError: the name or the password cannot be used, or the file not written.
+    """
+    entry = f"{_user(user)}:{hash_password(_checked(password))}"
+    return _edit(file, user, lambda kept: [*kept, entry])
+
+
+def delete_password(file: Path, user: str) -> bool:
+    """Take a user's password away: the broker no longer lets it in. Whether it had one.
+
+    Raises:
+        ConfigurationError: the file cannot be read or written.
+    """
+    return _edit(file, _user(user), lambda kept: kept, must_exist=True)
+
+
+def _edit(file: Path, user: str, change: Callable[[list[str]], list[str]], *, must_exist: bool = False) -> bool:
+    try:
+        there = file.exists()
+        if must_exist and not there:
+            raise ConfigurationError(f"there is no password file {file}")
+        before = file.read_text().splitlines() if there else []
+        # The skeleton's note that the user has none goes with the entry.
+        kept = [line for line in before if line.partition(":")[0].strip() != user and line.strip() != f"# {user}"]
+        mode = stat.S_IMODE(file.stat().st_mode) & 0o640 if there else 0o600
+        _replace(file, "".join(f"{line}\n" for line in change(kept)), mode=mode)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unwritable(error) from error
+    return any(line.partition(":")[0].strip() == user for line in before)
+
+
+def _replace(file: Path, text: str, *, mode: int) -> None:
+    """Write a file in one step: a broker that reloads meanwhile sees the old one or the new one."""
+    owner = file.stat() if file.exists() else None
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "w") as out:
+            out.write(text)
+            os.fchmod(out.fileno(), mode)
+            if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                # The broker's own user, who has to read it.
+                os.fchown(out.fileno(), owner.st_uid, owner.st_gid)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(error: OSError | UnicodeDecodeError) -> ConfigurationError:
+    return ConfigurationError(f"the broker's files: {error}")
+
+
+def _checked(password: str) -> str:
+    if len(password) < SHORTEST_PASSWORD:
+        raise ConfigurationError(
+            f"the password is shorter than {SHORTEST_PASSWORD} characters; --generate makes a good one"
+        )
+    if any(ord(character) < 32 for character in password):
+        raise ConfigurationError("the password holds a control character, which devices can hardly send")
+    return password
+
+
+def _user(name: str) -> str:
+    if not _USER.fullmatch(name):
+        raise ConfigurationError(
+            f"{name[:80]!r} cannot be a user of the broker: 1 to 64 letters (A-Z), digits, '_', '-' or '.'"
+        )
+    return name
+
+
+def _topic(topic: str) -> str:
+    if topic != topic.strip() or not topic.isprintable():
+        raise ConfigurationError(f"the topic {topic[:200]!r} cannot stand in the broker's access list")
+    return topic
+
+
+def _as_filter(topic: str) -> str:
+    return "/".join("+" if _LEVEL_NAME.search(level) else level for level in topic.split("/"))
+
+
+def _is_sparkplug(topic: str) -> bool:
+    return topic.split("/", 1)[0] == SPARKPLUG
+
+
+_CONFIGURATION = """\
+# Mosquitto as Precursor needs it: nothing that was acknowledged to a device may be lost before it is stored.
+# Written by `precursor broker files`; see docs/security.md and docs/no-loss.md.
+
+# The engine keeps a session and acknowledges a message only after it is committed to the database. While the
+# engine or its database is away, the broker queues; with persistence the queue survives a restart of the broker.
+persistence true
+persistence_location {data}/
+# How often Mosquitto writes its queues to disk; it also does when it is stopped in order, but not when it is
+# killed or loses power. Its default is 30 minutes. Seconds.
+autosave_interval 1
+
+# The defaults are made for small devices and hurt a consumer that acknowledges after COMMIT:
+# 20 messages in flight (then one commit carries at most 20 messages) ...
+max_inflight_messages 0
+# ... and 1000 waiting, after which messages are dropped although their sender was told that they arrived.
+# 0 means no limit: memory and disk are. A message takes about its payload plus 200 bytes.
+max_queued_messages 0
+max_queued_bytes 0
+
+# A client that sends more than this in one packet is disconnected, which somebody notices; message_size_limit
+# would acknowledge the message and drop it. Well above what the engine takes ({payload} bytes,
+# PRECURSOR_INGEST__MAX_PAYLOAD_BYTES), so that a message too large for the engine ends in its table of rejected
+# messages, with a reason. Bytes.
+max_packet_size {packet}
+
+# Small packets leave at once instead of waiting for company.
+set_tcp_nodelay true
+
+# Sessions never expire (no persistent_client_expiration): an engine that is down over the holidays finds
+# everything when it returns.
+
+log_dest stdout
+log_type error
+log_type warning
+log_type notice
+connection_messages true
+
+{door}
+"""
