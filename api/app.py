@@ -1,4 +1,7 @@
-"""The HTTP application: reads what the engine keeps; the one thing it changes is a work order's status."""
+"""The HTTP application: reads what the engine keeps, and changes what people decide.
+
+That is: the status of a work order, what is known of a device, and what becomes of readings kept aside.
+"""
 
 from importlib.resources import files
 
@@ -7,9 +10,24 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
-from api import alarms, assets, health, kpis, ledger, problems, sensors, series, values, waveforms, work_orders
+from api import (
+    alarms,
+    assets,
+    devices,
+    health,
+    kpis,
+    ledger,
+    problems,
+    quarantine,
+    sensors,
+    series,
+    values,
+    waveforms,
+    work_orders,
+)
 from api.database import PoolSource
 from api.health import EngineStatus
+from api.quarantine import Releaser
 
 __all__ = ["create_app"]
 
@@ -26,12 +44,18 @@ _TAGS = [
     {"name": "work orders", "description": "What maintenance is asked to do, and why."},
     {"name": "KPIs", "description": "Availability, MTBF and MTTR."},
     {"name": "ledger", "description": "What arrived, and what became of it."},
+    {"name": "devices", "description": "Gateways, edge nodes and devices: who is there, and who is listened to."},
+    {"name": "quarantine", "description": "Readings of names the plant does not have, kept aside."},
     {"name": "health", "description": "For load balancers and supervisors."},
 ]
 
 
 def create_app(
-    pool: PoolSource, *, engine_status: EngineStatus | None = None, newest_revision: str | None = None
+    pool: PoolSource,
+    *,
+    engine_status: EngineStatus | None = None,
+    newest_revision: str | None = None,
+    release: Releaser | None = None,
 ) -> FastAPI:
     """The application over a database pool, which the caller opens and closes.
 
@@ -39,6 +63,7 @@ def create_app(
         pool: an asyncpg pool, or a callable that gives it (the app may be made before it).
         engine_status: what the parts of an engine in this process say; /health/ready is 503 while one says False.
         newest_revision: the schema this program needs; None: the newest of `telemetry/migrations`.
+        release: moves readings that were kept aside into history; None: this server does not.
     """
     # Not FastAPI itself: its page loads from the internet, which a plant network does not have.
     app = FastAPIOffline(
@@ -49,8 +74,10 @@ def create_app(
     )
     app.state.pool = pool
     app.state.engine_status = engine_status
+    app.state.release = release
     app.state.newest_revision = newest_revision or _newest_revision()
-    for room in (assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger, health):
+    rooms = (assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger, devices, quarantine, health)
+    for room in rooms:
         app.include_router(room.router)
 
     @app.get("/", include_in_schema=False)

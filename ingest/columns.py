@@ -32,6 +32,10 @@ class Columns:
     """as sent, before unit conversion"""
     marks: list[tuple[int, int]] = field(default_factory=list)
     """(position, quality) of the readings that are not good: nearly all are"""
+    converted: list[int] = field(default_factory=list)
+    """positions of the readings that are in the sensor's unit already"""
+    historical: list[int] = field(default_factory=list)
+    """positions of the readings that are no news"""
     first: list[int] = field(default_factory=list)
     """for each message, how many readings there were before it"""
     source: list[int] = field(default_factory=list)

@@ -1,64 +1,22 @@
 """What became of a batch of messages: readings, rejections, and a count that must equal their sum."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ingest.mqtt_options import Publication
+from ingest.quarantine import HeldReading
+from ingest.reasons import RejectReason
+from ingest.registry import DeviceChange, Sighting
+from ingest.sessions import MetricRow, NodeRow
 from telemetry.batch import ReadingBatch
+from telemetry.waveforms import Waveform
 
-__all__ = ["Decoded", "RejectReason", "Rejection"]
-
-
-class RejectReason(StrEnum):
-    """Why something that arrived is not a reading. Stored as written here; never renamed."""
-
-    EMPTY_PAYLOAD = "empty_payload"
-    PAYLOAD_TOO_LARGE = "payload_too_large"
-    INVALID_UTF8 = "invalid_utf8"
-    MALFORMED_JSON = "malformed_json"
-    WRONG_TYPE = "wrong_type"
-    """JSON, but not of a form that carries readings"""
-    LENGTH_MISMATCH = "length_mismatch"
-    """a column has another number of values than there are timestamps"""
-    MISSING_VALUE = "missing_value"
-    NOT_FINITE = "not_finite"
-    """NaN, an infinity, or a number that float64 cannot hold (also: after unit conversion)"""
-    MISSING_TIMESTAMP = "missing_timestamp"
-    BAD_TIMESTAMP = "bad_timestamp"
-    FUTURE_TIMESTAMP = "future_timestamp"
-    TOO_OLD_TIMESTAMP = "too_old_timestamp"
-    UNKNOWN_SENSOR = "unknown_sensor"
-    """a topic or a sensor name the plant does not have, or a derived sensor, which nobody may send"""
-    UNKNOWN_STATE = "unknown_state"
-    """a text or number that is no state of this sensor"""
-    UNKNOWN_QUALITY = "unknown_quality"
-    MALFORMED_CBOR = "malformed_cbor"
-    MALFORMED_PROTOBUF = "malformed_protobuf"
-    UNKNOWN_FIELD = "unknown_field"
-    """the payload has a field that must be understood (SenML: its name ends in _) and is not"""
-    UNKNOWN_ALIAS = "unknown_alias"
-    """Sparkplug: a number that no birth certificate gave a name, or data of a node that was never born"""
-    UNSUPPORTED_TYPE = "unsupported_type"
-    """Sparkplug: a data set, a template, bytes: nothing that can be a reading"""
-    TRANSIENT = "transient"
-    """Sparkplug: the device says that it is not to be stored"""
-    UNIT_MISMATCH = "unit_mismatch"
-    """the payload names a unit that cannot be converted to the sensor's"""
-    NO_SAMPLES = "no_samples"
-    TOO_MANY_SAMPLES = "too_many_samples"
-    BAD_SAMPLE_RATE = "bad_sample_rate"
-    TOO_LONG = "too_long"
-    """a waveform that lasts longer than one may"""
-    QUARANTINED = "quarantined"
-    """kept aside until somebody says which sensor it is; released readings are received again, by then"""
-    INTERNAL_ERROR = "internal_error"
-    """given by the engine: it failed on this message alone; the log has the traceback"""
-    CONFLICTING_VALUE = "conflicting_value"
-    """given by the store: the instant already has a reading with another value"""
+__all__ = ["Decoded", "ReceivedWaveform", "Rejection", "WantedSensor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +35,35 @@ class Rejection:
     """what is wrong, as a sentence for a person; printable, at most a few hundred characters"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedWaveform:
+    """A waveform, and whose ledger it counts in."""
+
+    source: str
+    waveform: Waveform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSensor:
+    """A sensor that the plant does not have and is to get."""
+
+    name: str
+    """`asset.point`"""
+    asset: str
+    """made too, where the plant has none of this name"""
+    site: str
+    area: str
+    """made too, where the site has none of this name"""
+    asset_class: str = ""
+    quantity: str = ""
+    unit: str = ""
+    low: float | None = None
+    """physical range, in the unit"""
+    high: float | None = None
+    origin: Literal["birth", "provision"] = "provision"
+    """a birth certificate, or a rule of the plant file"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Decoded:
     """The outcome of decoding some messages. Per source: received = readings + rejections."""
@@ -89,11 +76,33 @@ class Decoded:
     rejections: list[Rejection]
     received: Mapping[str, int]
     """items that arrived, by source; counted from the messages, not from what became of them"""
+    historical: npt.NDArray[np.bool_] | None = None
+    """which readings of the batch are no news, as the device says: stored, not evaluated; None: none of them"""
+    blocks: Sequence[ReceivedWaveform] = ()
+    held: Sequence[HeldReading] = ()
+    """of names that the plant does not have: kept aside"""
+    wanted: Sequence[WantedSensor] = ()
+    """names that a rule of the plant file, or a birth, would make sensors; their readings are in `held`"""
+    sightings: Sequence[Sighting] = ()
+    changes: Sequence[DeviceChange] = ()
+    """births and deaths, in the order in which they arrived"""
+    nodes: Sequence[NodeRow] = ()
+    """Sparkplug sessions as they stand after the batch"""
+    metrics: Mapping[str, Sequence[MetricRow]] = field(default_factory=dict)
+    """metrics of the births in the batch, by node or device"""
+    commands: Sequence[Publication] = ()
+    """to be sent once the batch is committed"""
+    notes: Sequence[str] = ()
+    """what a person who looks into an edge node should know, a sentence each"""
+    turned_away: Mapping[tuple[int, RejectReason], int] = field(default_factory=dict)
+    """how many readings of sensors were rejected for which reason, by `sensor.id` and reason"""
 
     def unaccounted(self) -> dict[str, int]:
         """Items by source that arrived and are neither reading nor rejection. Empty, or there is a bug."""
         missing = Counter(self.received)
         missing.subtract(rejection.source for rejection in self.rejections)
+        missing.subtract(block.source for block in self.blocks)
+        missing.subtract(reading.source for reading in self.held)
         for position, count in enumerate(np.bincount(self.source, minlength=len(self.sources))):
             missing[self.sources[position]] -= int(count)
         return {source: count for source, count in missing.items() if count}

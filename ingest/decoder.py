@@ -1,64 +1,41 @@
 """`Decoder`: messages to one batch of readings, for the plant as it stands."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
-from ingest.codecs import json_readings
-from ingest.codecs.contract import Fault, Item
-from ingest.codecs.json_readings import Frame, Point
+from ingest.codecs.contract import Block, Codec, Fault, Item
+from ingest.codecs.forms import codec_for
+from ingest.codecs.json_readings import Frame, JsonCodec, Point
 from ingest.columns import Columns, UnfitError
-from ingest.decoded import Decoded, Rejection, RejectReason
+from ingest.decoded import Decoded, ReceivedWaveform, Rejection, WantedSensor
+from ingest.edge import EdgeNodes, Heard
+from ingest.limits import DoorLimits, moment
 from ingest.message import Message
+from ingest.quarantine import HeldReading
+from ingest.reasons import RejectReason
+from ingest.registry import Sighting
+from ingest.routes import Route, Routes
+from ingest.sparkplug.host import SparkplugHost
 from ingest.timestamps import micros_of
-from telemetry.batch import ReadingBatch, to_datetime, to_micros
-from telemetry.plant import AssetState, Plant, SensorKind
+from ingest.unknown import wanted_by_rule
+from telemetry.batch import ReadingBatch, to_datetime
+from telemetry.plant import AssetState, Gateway, PayloadFormat, Plant, SensorKind, UnknownNames
+from telemetry.units import UnitError, conversion
+from telemetry.waveforms import InvalidWaveformError, Waveform
 
-__all__ = ["UNKNOWN_SOURCE", "Decoder", "DoorLimits"]
+__all__ = ["UNKNOWN_SOURCE", "Decoder"]
 
 UNKNOWN_SOURCE: Final = "unknown"
 """ledger of what arrives on a topic that the plant does not have"""
 
-_MICROS_PER_SECOND = 1_000_000
 _STATES = [float(state) for state in AssetState]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoorLimits:
-    """What is turned away at the door, whatever it says."""
-
-    max_payload_bytes: int = 262_144
-    earliest: datetime = datetime(2000, 1, 1, tzinfo=UTC)
-    """older readings come from a clock that was never set"""
-    max_future_s: float = 600.0
-    """how far a device's clock may run ahead of ours: one reading in 2099 would drag every rollup there"""
-    max_age_s: float | None = None
-    """how long readings are kept: older ones would go to a piece that was thrown away; None: for ever"""
-    max_rejected_payload_bytes: int = 4_096
-    """how much of a rejected payload is kept"""
-
-    def oldest_us(self, now_us: int) -> int:
-        """The earliest time that is let in at a wall-clock time, both in µs since 1970."""
-        earliest_us = to_micros(self.earliest)
-        if self.max_age_s is None:
-            return earliest_us
-        return max(earliest_us, now_us - round(self.max_age_s * _MICROS_PER_SECOND))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Route:
-    """What a topic means."""
-
-    source: int
-    """position in the ledger's sources"""
-    sensor: int | None
-    """position among the sensors; None: a gateway, whose readings name their sensors"""
+_WAVEFORMS = frozenset({PayloadFormat.WAVEFORM_JSON, PayloadFormat.WAVEFORM_CBOR})
 
 
 class Decoder:
@@ -67,11 +44,25 @@ class Decoder:
     Nothing that arrives raises: what is no reading becomes a `Rejection`, alone; its neighbours are kept.
     """
 
-    def __init__(self, plant: Plant, limits: DoorLimits | None = None) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        limits: DoorLimits | None = None,
+        *,
+        blocked: Collection[str] = (),
+        host: SparkplugHost | None = None,
+    ) -> None:
+        """
+        Args:
+            plant: what there is.
+            limits: of the door.
+            blocked: devices whose readings are kept aside, also where the plant has their sensors.
+            host: of the plant's edge nodes, as of the last batch committed; None: one that knows none of them.
+        """
         self._limits = limits or DoorLimits()
+        self._blocked = frozenset(blocked)
         self._sensors = tuple(sensor for sensor in plant.sensors if sensor.kind is not SensorKind.DERIVED)
         self._codes = [sensor.codes for sensor in self._sensors]
-        self._position = {sensor.name: position for position, sensor in enumerate(self._sensors)}
         self._derived = {sensor.name for sensor in plant.sensors if sensor.kind is SensorKind.DERIVED}
         self._id = np.array([sensor.id for sensor in self._sensors], np.int32)
         self._factor = np.array([sensor.factor for sensor in self._sensors], np.float64)
@@ -80,33 +71,91 @@ class Decoder:
         self._is_state = np.array([sensor.kind is SensorKind.STATE for sensor in self._sensors], np.bool_)
         names = [gateway.name for gateway in plant.gateways] + [sensor.site for sensor in self._sensors]
         self._sources = tuple(dict.fromkeys([*names, UNKNOWN_SOURCE]))
-        self._routes = {
-            sensor.topic: _Route(source=self._sources.index(sensor.site), sensor=position)
-            for position, sensor in enumerate(self._sensors)
-            if sensor.topic is not None
-        } | {gateway.topic: _Route(source=self._sources.index(gateway.name), sensor=None) for gateway in plant.gateways}
+        self._unknown = self._sources.index(UNKNOWN_SOURCE)
+        self._gateways = plant.gateways
+        self._devices = {gateway.name for gateway in plant.gateways}
+        self._routes = Routes(self._sensors, plant.gateways, self._sources)
+        self._codecs: dict[str, Codec] = {
+            gateway.name: codec_for(gateway)
+            for gateway in plant.gateways
+            if gateway.format is not PayloadFormat.SPARKPLUG_B
+        }
+        self._json = JsonCodec()
+        self.edge = EdgeNodes(host or SparkplugHost(), plant.gateways, self._sensors, self._limits, self._convert)
 
     def decode(self, messages: Sequence[Message], now_us: int) -> Decoded:
         """What the messages hold, at the wall-clock time `now_us` (microseconds since 1970-01-01 UTC)."""
-        columns = Columns(codes=self._codes)
-        rejections: list[Rejection] = []
-        unknown = self._sources.index(UNKNOWN_SOURCE)
+        taken = self._taken(now_us)
+        columns = taken.columns
+        find = self._routes.find
         for message in messages:
-            route = self._routes.get(message.topic)
-            columns.begin(unknown if route is None else route.source)
-            if route is None or not 0 < len(message.payload) <= self._limits.max_payload_bytes:
-                columns.carried.append(1)
-                rejections.append(self._turned_away(message, route))
+            route = find(message.topic)
+            columns.begin(self._unknown if route is None else route.source)
+            if route is None and (gateway := self.edge.gateway_of(message.topic)) is not None:
+                columns.carried.append(self._of_edge_node(message, gateway, taken))
                 continue
-            try:
-                carried = self._quickly(message.payload, route, columns)
-            except (ValueError, RecursionError):
-                columns.take_back()
-                carried = self._carefully(message, route, columns, rejections)
-            columns.carried.append(carried)
-        return self._at_the_door(messages, columns, rejections, now_us)
+            if route is None or not 0 < len(message.payload) <= self._most_bytes(route):
+                columns.carried.append(1)
+                taken.rejections.append(self._turned_away(message, route))
+                continue
+            codec = self._json if route.gateway is None else self._codecs[route.gateway.name]
+            if isinstance(codec, JsonCodec) and not self._blocks(route):
+                try:
+                    columns.carried.append(self._quickly(message.payload, route, codec, columns))
+                    continue
+                except (ValueError, RecursionError):
+                    columns.take_back()
+            columns.carried.append(self._carefully(message, route, codec, taken))
+        return self._at_the_door(messages, taken)
 
-    def _turned_away(self, message: Message, route: _Route | None) -> Rejection:
+    def cut_off(self, now_us: int) -> Decoded:
+        """The connection to edge nodes is lost: what they said last is STALE."""
+        taken = self._taken(now_us)
+        source = next(g.name for g in self._gateways if g.format is PayloadFormat.SPARKPLUG_B)
+        taken.columns.begin(self._sources.index(source))
+        carried, _ = self.edge.cut_off(taken.heard)
+        taken.columns.carried.append(carried)
+        return self._at_the_door([], taken)
+
+    def _taken(self, now_us: int) -> "_Taken":
+        return _Taken(Columns(codes=self._codes), now_us, self._blocked)
+
+    def _convert(self, position: int, factor: float, offset: float) -> None:
+        """A birth says that a sensor's values come in another unit."""
+        self._factor[position], self._offset[position] = factor, offset
+        self._converts = True
+
+    def _of_edge_node(self, message: Message, gateway: Gateway, taken: "_Taken") -> int:
+        """What a message of Sparkplug carries; its readings go to the columns."""
+        columns = taken.columns
+        columns.source[-1] = self._sources.index(gateway.name)
+        if not message.clean:
+            # Its own session, which the broker forgets, brings it too: a sequence that is heard twice is none.
+            return 0
+        if len(message.payload) > self._limits.max_waveform_bytes:
+            detail = (
+                f"The payload has {len(message.payload)} bytes, at most {self._limits.max_waveform_bytes} are taken."
+            )
+            faults = [Fault(reason=RejectReason.PAYLOAD_TOO_LARGE, detail=detail)]
+            carried = 1
+        else:
+            carried, faults = self.edge.take(message.topic, message.payload, gateway, taken.heard)
+        taken.rejections += [self._rejection(message, gateway.name, fault) for fault in faults]
+        return carried
+
+    def block(self, devices: Collection[str]) -> None:
+        """From now on keep the readings of these devices aside, and of no others."""
+        self._blocked = frozenset(devices)
+
+    def _most_bytes(self, route: Route) -> int:
+        if route.gateway is not None and route.gateway.format in _WAVEFORMS:
+            return self._limits.max_waveform_bytes
+        return self._limits.max_payload_bytes
+
+    def _blocks(self, route: Route) -> bool:
+        return route.gateway is not None and route.gateway.name in self._blocked
+
+    def _turned_away(self, message: Message, route: Route | None) -> Rejection:
         """Why a message is not looked into at all."""
         size = len(message.payload)
         if route is None:
@@ -115,11 +164,12 @@ class Decoder:
         if size == 0:
             fault = Fault(reason=RejectReason.EMPTY_PAYLOAD, detail="The message has no payload.")
         else:
-            detail = f"The payload has {size} bytes, at most {self._limits.max_payload_bytes} are taken."
+            detail = f"The payload has {size} bytes, at most {self._most_bytes(route)} are taken."
             fault = Fault(reason=RejectReason.PAYLOAD_TOO_LARGE, detail=detail)
         return self._rejection(message, self._sources[route.source], fault)
 
-    def _quickly(self, payload: bytes, route: _Route, columns: Columns) -> int:
+    @staticmethod
+    def _quickly(payload: bytes, route: Route, codec: JsonCodec, columns: Columns) -> int:
         """Add all readings of a payload without a fault; returns how many items it holds.
 
         Raises:
@@ -128,60 +178,45 @@ class Decoder:
         add = columns.add
         sensor = route.sensor
         if sensor is not None:
-            content = json_readings.decode_sensor(payload)
+            content = codec.decode_sensor(payload)
             if isinstance(content, Point):
                 add(sensor, content.ts, content.value, content.quality)
                 return 1
             for point in content:
                 add(sensor, point.ts, point.value, point.quality)
             return len(content)
-        document = json_readings.decode_gateway(payload)
+        if route.name is not None:
+            raise UnfitError
+        document = codec.decode_gateway(payload)
         if isinstance(document, Frame):
-            return self._add_frame(document, columns)
+            return _add_frame(document, route, columns)
         for named in document:
-            add(self._known(named.sensor), named.ts, named.value, named.quality)
+            add(_known(named.sensor, route), named.ts, named.value, named.quality)
         return len(document)
 
-    def _add_frame(self, frame: Frame, columns: Columns) -> int:
-        if isinstance(frame.values, dict):
-            times = [micros_of(stamp) for stamp in frame.ts] if isinstance(frame.ts, list) else None
-            carried = 0
-            for name, column in frame.values.items():
-                sensor = self._known(name)
-                if times is not None and isinstance(column, list):
-                    carried += columns.add_column(sensor, times, column, frame.quality)
-                elif isinstance(frame.ts, list) or isinstance(column, list):
-                    raise UnfitError
-                elif column is not None:
-                    columns.add(sensor, frame.ts, column, frame.quality)
-                    carried += 1
-            return carried
-        if frame.sensor is UNSET or frame.value is UNSET or isinstance(frame.ts, list):
-            raise UnfitError
-        columns.add(self._known(frame.sensor), frame.ts, frame.value, frame.quality)
-        return 1
-
-    def _known(self, name: str) -> int:
-        position = self._position.get(name)
-        if position is None:
-            raise UnfitError
-        return position
-
-    def _carefully(self, message: Message, route: _Route, columns: Columns, rejections: list[Rejection]) -> int:
+    def _carefully(self, message: Message, route: Route, codec: Codec, taken: "_Taken") -> int:
         """Add what is sound in a payload, reject the rest item by item; returns how many items it holds."""
-        carried, items = json_readings.examine(message.payload, gateway=route.sensor is None)
+        carried, items = codec.examine(message.payload, named=route.named, now_us=taken.now_us)
         for item in items:
-            fault = item if isinstance(item, Fault) else self._add_item(item, route, columns)
+            if isinstance(item, Fault):
+                fault: Fault | None = item
+            elif isinstance(item, Block):
+                fault = self._add_block(item, route, taken)
+            else:
+                fault = self._add_item(item, route, taken)
             if fault is not None:
-                rejections.append(self._rejection(message, self._sources[route.source], fault))
+                taken.rejections.append(self._rejection(message, self._sources[route.source], fault))
         return carried
 
-    def _add_item(self, item: Item, route: _Route, columns: Columns) -> Fault | None:
-        sensor = route.sensor if item.sensor is None else self._position.get(item.sensor)
+    def _sensor_of(self, sent: str | None, route: Route) -> int | None:
+        if self._blocks(route):
+            return None
+        return route.sensor if sent is None else route.positions.get(sent)
+
+    def _add_item(self, item: Item, route: Route, taken: "_Taken") -> Fault | None:
+        sensor = self._sensor_of(item.sensor, route)
         if sensor is None:
-            why = "computed here and cannot be sent" if item.sensor in self._derived else "not in the plant"
-            detail = f"The sensor {str(item.sensor)[:80]!r} is {why}."
-            return Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail, text=_text_of(item))
+            return self._add_unknown(item, route, taken)
         value = item.value
         if isinstance(value, str):
             codes = self._codes[sensor]
@@ -194,39 +229,116 @@ class Decoder:
                 detail = f"{name!r} takes numbers, not the text {value[:80]!r}."
                 return Fault(reason=RejectReason.WRONG_TYPE, detail=detail, text=_text_of(item))
             value = codes[value]
-        columns.add_exact(sensor, item.time, value, item.quality)
+        elif item.unit is not None:
+            try:
+                factor, offset = conversion(item.unit, self._sensors[sensor].unit)
+            except UnitError as error:
+                return Fault(reason=RejectReason.UNIT_MISMATCH, detail=f"{error}"[:300], text=_text_of(item))
+            taken.columns.converted.append(len(taken.columns.time))
+            value = value * factor + offset
+        taken.columns.add_exact(sensor, item.time, value, item.quality)
         return None
 
-    def _at_the_door(
-        self, messages: Sequence[Message], columns: Columns, rejections: list[Rejection], now_us: int
-    ) -> Decoded:
+    def _add_unknown(self, item: Item, route: Route, taken: "_Taken") -> Fault | None:
+        """Keep a reading aside whose sensor the plant does not have, or say why not."""
+        sent = item.sensor if item.sensor is not None else route.name
+        gateway = route.gateway
+        name = "" if sent is None else route.full_name(sent)
+        if sent is None or gateway is None or name in self._derived or gateway.unknown is UnknownNames.REJECT:
+            why = "computed here and cannot be sent" if name in self._derived else "not in the plant"
+            detail = f"The sensor {name[:80]!r} is {why}."
+            return Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail, text=_text_of(item))
+        fault = self._limits.time_fault(item.time, taken.now_us)
+        if fault is not None:
+            return replace(fault, text=_text_of(item))
+        # Of a text nobody knows yet what it means.
+        if not self._blocks(route) and not isinstance(item.value, str):
+            wanted = wanted_by_rule(gateway, name, item.unit or "")
+            if wanted is not None:
+                taken.wanted[name] = wanted
+        taken.held.append(
+            HeldReading(
+                source=self._sources[route.source],
+                name=name,
+                unit=item.unit or "",
+                time_us=item.time,
+                value=item.value,
+                quality=item.quality,
+            )
+        )
+        return None
+
+    def _add_block(self, block: Block, route: Route, taken: "_Taken") -> Fault | None:
+        sensor = self._sensor_of(block.sensor, route)
+        if sensor is None:
+            name = str(block.sensor if block.sensor is not None else route.name)
+            return Fault(
+                reason=RejectReason.UNKNOWN_SENSOR,
+                detail=f"The sensor {route.full_name(name)[:80]!r} is not in the plant.",
+            )
+        fault = self._limits.time_fault(block.time, taken.now_us)
+        if fault is not None:
+            return fault
+        try:
+            waveform = Waveform(
+                sensor_id=self._sensors[sensor].id,
+                time=to_datetime(block.time),
+                sample_rate_hz=block.sample_rate_hz,
+                unit=self._sensors[sensor].unit if block.unit is None else block.unit,
+                samples=block.samples,
+            )
+        except InvalidWaveformError as error:
+            return Fault(reason=RejectReason(error.reason.value), detail=f"{error}"[:300])
+        taken.blocks.append(ReceivedWaveform(source=self._sources[route.source], waveform=waveform))
+        return None
+
+    def _at_the_door(self, messages: Sequence[Message], taken: "_Taken") -> Decoded:
         """Columns to a batch, without what the door's limits turn away."""
+        columns, now_us = taken.columns, taken.now_us
         time = np.array(columns.time, np.int64)
         sensor = np.array(columns.sensor, np.intp)
         value = np.array(columns.value, np.float64)
         message_of = columns.message_of()
         source = np.array(columns.source, np.int16)[message_of]
         if self._converts:
+            factor, offset = self._factor[sensor], self._offset[sensor]
+            factor[columns.converted], offset[columns.converted] = 1, 0
             with np.errstate(over="ignore", invalid="ignore"):
-                value = value * self._factor[sensor] + self._offset[sensor]
-        earliest = self._limits.oldest_us(now_us)
-        latest = now_us + round(self._limits.max_future_s * _MICROS_PER_SECOND)
-        sound = np.isfinite(value) & (time >= earliest) & (time <= latest)
+                value = value * factor + offset
+        sound = np.isfinite(value) & (time >= self._limits.oldest_us(now_us)) & (time <= self._limits.latest_us(now_us))
         sound &= ~self._is_state[sensor] | np.isin(value, _STATES)
         batch = ReadingBatch(time=time, sensor_id=self._id[sensor], value=value, quality=columns.quality())
+        turned_away: dict[tuple[int, RejectReason], int] = {}
         if not sound.all():
             for position in np.flatnonzero(~sound).tolist():
                 carrier = int(message_of[position])
                 alone = columns.carried[carrier] == 1
                 fault = self._door_fault(columns, position, float(value[position]), now_us, alone=alone)
-                rejections.append(self._rejection(messages[carrier], self._sources[source[position]], fault))
+                taken.rejections.append(self._rejection(messages[carrier], self._sources[source[position]], fault))
+                key = int(batch.sensor_id[position]), fault.reason
+                turned_away[key] = turned_away.get(key, 0) + 1
             batch, source = batch.take(sound), source[sound]
+        heard = taken.heard
+        changes = self.edge.changes()
+        historical = np.zeros(sound.size, np.bool_)
+        historical[columns.historical] = True
         return Decoded(
             batch=batch,
             source=source,
             sources=self._sources,
-            rejections=rejections,
+            rejections=taken.rejections,
             received=self._received(columns),
+            blocks=taken.blocks,
+            held=[*taken.held, *heard.held],
+            wanted=(*taken.wanted.values(), *heard.wanted.values()),
+            sightings=[*self._sightings(batch, source, columns), *heard.sightings],
+            historical=historical[sound] if columns.historical else None,
+            changes=heard.changes,
+            nodes=changes.nodes,
+            metrics=changes.metrics,
+            commands=heard.commands,
+            notes=heard.notes,
+            turned_away=turned_away,
         )
 
     def _received(self, columns: Columns) -> dict[str, int]:
@@ -234,34 +346,34 @@ class Decoder:
         np.add.at(counts, columns.source, columns.carried)
         return {name: int(count) for name, count in zip(self._sources, counts, strict=True) if count}
 
+    def _sightings(self, batch: ReadingBatch, source: npt.NDArray[np.int16], columns: Columns) -> list[Sighting]:
+        """Which gateways were heard, and the newest time each of them gave."""
+        newest = np.full(len(self._sources), np.iinfo(np.int64).min, np.int64)
+        np.maximum.at(newest, source, batch.time)
+        return [
+            Sighting(
+                device=self._sources[position],
+                source=self._sources[position],
+                newest_us=int(newest[position]) if newest[position] > np.iinfo(np.int64).min else None,
+            )
+            for position in sorted(set(columns.source))
+            if self._sources[position] in self._devices
+        ]
+
     def _door_fault(self, columns: Columns, position: int, value: float, now_us: int, *, alone: bool) -> Fault:
         """Why a reading that was understood is turned away. The first of several reasons is named."""
         time, sensor = columns.time[position], self._sensors[columns.sensor[position]]
         if not np.isfinite(value):
-            reason = RejectReason.NOT_FINITE
             detail = f"The value of {sensor.name!r}, converted to {sensor.unit!r}, is not a finite number."
-        elif time < to_micros(self._limits.earliest):
-            reason = RejectReason.TOO_OLD_TIMESTAMP
-            detail = f"{_moment(time)} lies before {self._limits.earliest.isoformat()}; is the device's clock set?"
-        elif time < self._limits.oldest_us(now_us):
-            reason = RejectReason.TOO_OLD_TIMESTAMP
-            detail = (
-                f"{_moment(time)} is older than readings are kept, {(self._limits.max_age_s or 0) / 86_400:g} days;"
-                " see PRECURSOR_RETENTION__READINGS_DAYS."
-            )
-        elif time > now_us + round(self._limits.max_future_s * _MICROS_PER_SECOND):
-            reason = RejectReason.FUTURE_TIMESTAMP
-            ahead_s = (time - now_us) / _MICROS_PER_SECOND
-            detail = (
-                f"{_moment(time)} is {ahead_s:.0f} s ahead of the engine's clock,"
-                f" {self._limits.max_future_s:.0f} s are allowed; set the device's clock."
-            )
+            fault: Fault | None = Fault(reason=RejectReason.NOT_FINITE, detail=detail)
         else:
-            reason = RejectReason.UNKNOWN_STATE
+            fault = self._limits.time_fault(time, now_us)
+        if fault is None:
             known = ", ".join(f"{state.value} ({state.name.lower()})" for state in AssetState)
             detail = f"{value:g} is no state of {sensor.name!r}; expected {known}."
+            fault = Fault(reason=RejectReason.UNKNOWN_STATE, detail=detail)
         item = Item(sensor=sensor.name, time=time, value=columns.value[position], quality=0)
-        return Fault(reason=reason, detail=detail, text=None if alone else _text_of(item))
+        return fault if alone else replace(fault, text=_text_of(item))
 
     def _rejection(self, message: Message, source: str, fault: Fault) -> Rejection:
         payload = message.payload if fault.text is None else fault.text
@@ -276,13 +388,46 @@ class Decoder:
         )
 
 
+class _Taken:
+    """What has been taken out of messages so far."""
+
+    def __init__(self, columns: Columns, now_us: int, blocked: frozenset[str]) -> None:
+        self.columns = columns
+        self.now_us = now_us
+        self.rejections: list[Rejection] = []
+        self.blocks: list[ReceivedWaveform] = []
+        self.held: list[HeldReading] = []
+        self.wanted: dict[str, WantedSensor] = {}
+        self.heard = Heard(columns, now_us, blocked)
+
+
+def _add_frame(frame: Frame, route: Route, columns: Columns) -> int:
+    if isinstance(frame.values, dict):
+        times = [micros_of(stamp) for stamp in frame.ts] if isinstance(frame.ts, list) else None
+        carried = 0
+        for name, column in frame.values.items():
+            sensor = _known(name, route)
+            if times is not None and isinstance(column, list):
+                carried += columns.add_column(sensor, times, column, frame.quality)
+            elif isinstance(frame.ts, list) or isinstance(column, list):
+                raise UnfitError
+            elif column is not None:
+                columns.add(sensor, frame.ts, column, frame.quality)
+                carried += 1
+        return carried
+    if frame.sensor is UNSET or frame.value is UNSET or isinstance(frame.ts, list):
+        raise UnfitError
+    columns.add(_known(frame.sensor, route), frame.ts, frame.value, frame.quality)
+    return 1
+
+
+def _known(name: str, route: Route) -> int:
+    position = route.positions.get(name)
+    if position is None:
+        raise UnfitError
+    return position
+
+
 def _text_of(item: Item) -> bytes:
     """An item of a larger message as JSON, with its time as understood."""
-    return json.dumps({"sensor": item.sensor, "ts": _moment(item.time), "value": item.value}).encode("ascii")
-
-
-def _moment(micros: int) -> str:
-    try:
-        return to_datetime(micros).isoformat()
-    except OverflowError:
-        return f"{micros} µs"
+    return json.dumps({"sensor": item.sensor, "ts": moment(item.time), "value": item.value}).encode("ascii")

@@ -46,7 +46,7 @@ class Intake:
     """Drains sessions that share one `arrived` event."""
 
     def __init__(self, sessions: Sequence[Session]) -> None:
-        self._sessions = tuple(sessions)
+        self._sessions = list(sessions)
         self._arrived = self._sessions[0].arrived
         self._left_over = False
 
@@ -92,6 +92,10 @@ class Intake:
                     room -= len(message.payload)
         self._left_over = self._waiting() > 0
         return messages
+
+    def add(self, session: Session) -> None:
+        """Drain this one, too, from now on."""
+        self._sessions.append(session)
 
     def ack(self, messages: Sequence[Message]) -> None:
         """Tell the broker that these are safe, each message once. Returns at once."""

@@ -21,3 +21,5 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """the broker kept it for new subscribers; decoded like any other (a repeated reading does no harm)"""
     generation: int = 0
     """which connection of the source brought it; only that connection can acknowledge it"""
+    clean: bool = False
+    """through a session that the broker forgets when it ends, which is where Sparkplug belongs"""

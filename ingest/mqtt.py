@@ -87,6 +87,16 @@ class MqttSource:
         return self._desk.acknowledged_count
 
     @property
+    def options(self) -> MqttOptions:
+        """Which broker, as whom."""
+        return self._options
+
+    @property
+    def connections(self) -> int:
+        """How often the broker has accepted us."""
+        return self._connections
+
+    @property
     def reconnects(self) -> int:
         """How often the connection was made again."""
         return max(0, self._connections - 1)

@@ -160,7 +160,8 @@ class Connection:
             client.username_pw_set(options.username, options.password)
         if self._presence is not None:
             will = self._presence.will()
-            client.will_set(will.topic, will.payload, will.qos, will.retain)
+            if will is not None:
+                client.will_set(will.topic, will.payload, will.qos, will.retain)
         # With this set paho queues its packets instead of writing each at once; `run` writes them together.
         client.on_socket_register_write = lambda _client, _userdata, _sock: None
         client.on_connect = self._on_connect
@@ -205,12 +206,14 @@ class Connection:
     def _read(self, sock: BufferedSocket) -> None:
         """Take the packets that have arrived: readings straight from the buffer, all else through paho."""
         before = self._desk.received_count
-        version_5 = self._options.protocol == "5"
+        version_5, clean = self._options.protocol == "5", not self._options.persistent
         while not self.is_full():
             end = packet_end(sock.received, sock.at)
             if end is None:
                 break
-            message = read_publish(sock.received, sock.at, end, version_5=version_5, generation=self.generation)
+            message = read_publish(
+                sock.received, sock.at, end, version_5=version_5, generation=self.generation, clean=clean
+            )
             if message is None:
                 sock.grant(end)
                 self._client.loop_read()
@@ -275,8 +278,9 @@ class Connection:
         while self._desk.outgoing:
             self._say(self._desk.outgoing.popleft())
 
-    def _say(self, publication: Publication) -> None:
-        self._client.publish(publication.topic, publication.payload, publication.qos, publication.retain)
+    def _say(self, publication: Publication | None) -> None:
+        if publication is not None:
+            self._client.publish(publication.topic, publication.payload, publication.qos, publication.retain)
 
     def _part(self, sock: BufferedSocket) -> None:
         self._acknowledge(sock)
@@ -308,13 +312,15 @@ class Connection:
             self.taken_over = reason.value == _SESSION_TAKEN_OVER
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self._take(message_from_paho(message, self.generation))
+        self._take(message_from_paho(message, self.generation, clean=not self._options.persistent))
 
     def _take(self, message: Message) -> None:
         self.held += 1
         self._held_bytes += len(message.payload)
         self._desk.received_count += 1
         self._desk.inbox.append(message)
+        if self._presence is not None and self._announced:
+            self._say(self._presence.answer(message))
 
     def _on_subscribe(
         self, _client: Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from ingest.message import Message
 from telemetry.errors import ConfigurationError
 
 __all__ = ["MqttOptions", "Presence", "Publication", "check_filter"]
@@ -27,16 +28,20 @@ class Publication:
 class Presence(Protocol):
     """What a connection says about itself; one for each connection."""
 
-    def will(self) -> Publication:
+    def will(self) -> Publication | None:
         """What the broker says when the connection is lost."""
         ...
 
-    def birth(self) -> Publication:
+    def birth(self) -> Publication | None:
         """What is said once the subscriptions are granted."""
         ...
 
-    def death(self) -> Publication:
+    def death(self) -> Publication | None:
         """What is said before an orderly end."""
+        ...
+
+    def answer(self, message: Message) -> Publication | None:
+        """What is said at once when a message arrives."""
         ...
 
 

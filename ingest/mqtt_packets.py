@@ -31,7 +31,9 @@ def packet_end(buffer: bytearray, at: int) -> int | None:
     return len(buffer)
 
 
-def read_publish(buffer: bytearray, at: int, end: int, *, version_5: bool, generation: int) -> Message | None:
+def read_publish(
+    buffer: bytearray, at: int, end: int, *, version_5: bool, generation: int, clean: bool = False
+) -> Message | None:
     """The message of an ordinary PUBLISH at QoS 0 or 1 between these positions; None: it is not one."""
     flags = buffer[at]
     qos = (flags >> 1) & 3
@@ -63,6 +65,7 @@ def read_publish(buffer: bytearray, at: int, end: int, *, version_5: bool, gener
         dup=bool(flags & 8),
         retain=bool(flags & 1),
         generation=generation,
+        clean=clean,
     )
 
 
@@ -71,7 +74,7 @@ def puback(mid: int) -> bytes:
     return b"\x40\x02" + mid.to_bytes(2, "big")
 
 
-def message_from_paho(message: MQTTMessage, generation: int) -> Message:
+def message_from_paho(message: MQTTMessage, generation: int, *, clean: bool = False) -> Message:
     """Our form of a message that paho has read."""
     try:
         topic = message.topic
@@ -85,6 +88,7 @@ def message_from_paho(message: MQTTMessage, generation: int) -> Message:
         dup=message.dup,
         retain=message.retain,
         generation=generation,
+        clean=clean,
     )
 
 

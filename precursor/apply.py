@@ -14,15 +14,15 @@ from precursor.plantfile.definition import PlantDefinition
 from precursor.plantfile.plan import Action, Change, Plan
 from precursor.plantfile.reader import read_plant_file
 from precursor.plantfile.rows import TABLES, Row, rows
-from precursor.plantfile.units import same_unit
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 from telemetry.sql import load_queries
+from telemetry.units import same_unit
 
 __all__ = ["apply", "apply_plan", "plan_changes"]
 
 _SQL = load_queries("precursor.plantfile")
 _KEYED_BY_TOPIC = ("gateway", "sensor")
-_JSON = frozenset({"codes", "detector", "tasks", "parts", "skills"})
+_JSON = frozenset({"codes", "detector", "checks", "options", "tasks", "parts", "skills"})
 
 Connection = psycopg.Connection[Any]
 
@@ -98,10 +98,36 @@ def _stored(connection: Connection, table: str) -> dict[str, dict[str, Any]]:
 
 
 def _retirements(wanted: Mapping[str, Mapping[str, Row]], stored: Mapping[str, Mapping[str, Row]]) -> Iterable[Change]:
+    """What left the file. What births and provisioning made stays, and so does what it belongs to."""
+    living = {
+        (table, key): row
+        for table in TABLES
+        for key, row in stored[table].items()
+        if key not in wanted[table] and not row["retired"]
+    }
+    kept = set[tuple[str, str]]()
+    found = {place for place, row in living.items() if row.get("origin", "plant") != "plant"}
+    while found:
+        kept |= found
+        found = {owner for place in found for owner in _owners(place[0], living[place])} & living.keys() - kept
     for table in reversed(TABLES):
-        for key, row in sorted(stored[table].items()):
-            if key not in wanted[table] and not row["retired"]:
-                yield Change(action=Action.RETIRE, table=table, name=key)
+        for key in sorted(key for kind, key in living.keys() - kept if kind == table):
+            yield Change(action=Action.RETIRE, table=table, name=key)
+
+
+def _owners(table: str, row: Row) -> Iterable[tuple[str, str]]:
+    """The rows that a row points to."""
+    match table:
+        case "sensor":
+            yield "asset", row["asset"]
+            if row["source"] is not None:
+                yield "sensor", row["source"]
+        case "asset":
+            yield "area", f"{row['site']}/{row['area']}"
+            if row["parent"] is not None:
+                yield "asset", row["parent"]
+        case "area":
+            yield "site", row["site"]
 
 
 def _puts(table: str, wanted: Mapping[str, Row], stored: Mapping[str, Row]) -> Iterable[Change]:

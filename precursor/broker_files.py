@@ -14,18 +14,19 @@ from pathlib import Path
 
 from precursor.plantfile.definition import PlantDefinition
 from telemetry.errors import ConfigurationError
+from telemetry.plant import PayloadFormat
 
 __all__ = [
     "Access", "BrokerOptions", "BrokerUser", "access_list", "configuration", "delete_password", "hash_password",
-    "password_skeleton", "set_password", "users_of", "write_files",
+    "password_skeleton", "set_password", "sparkplug_groups", "users_of", "write_files",
 ]  # fmt: skip
 
 SPARKPLUG = "spBv1.0"
 SHORTEST_PASSWORD = 12
 """characters; a generated one has 32"""
-ITERATIONS = 20_000
-"""of PBKDF2. Mosquitto computes them at each CONNECT and serves nobody meanwhile, 10 to 20 ms: hundreds of gateways
-that return at once after an outage must not cost minutes, so strength has to come from the password itself"""
+ITERATIONS = 10_000
+"""of PBKDF2. Mosquitto computes them at each CONNECT and serves nobody meanwhile, some 10 to 20 ms: hundreds of
+gateways that return together after an outage must not cost minutes, so strength has to come from the password"""
 _SALT_BYTES = 12
 """Mosquitto 2.0 takes no other length"""
 _PACKETS_PER_PAYLOAD = 16
@@ -39,7 +40,7 @@ class Access(StrEnum):
     """Whom the broker lets in."""
 
     ANYBODY = "anybody"
-    PASSWORD = "password"  # noqa: S105  # the word, not one
+    PASSWORD = "password"
     CERTIFICATE = "certificate"
 
 
@@ -75,17 +76,16 @@ class BrokerUser:
 def users_of(plant: PlantDefinition, engine_user: str = "engine") -> tuple[BrokerUser, ...]:
     """One user for each gateway and for each asset whose sensors publish by themselves; the engine first.
 
-    A gateway may publish on its topic alone. A Sparkplug one may publish as the edge node of its own name and hear
-    the commands to it; see `access_list`.
+    Sparkplug edge nodes are not among them: a plant file need not name them. Each is a user called like the node,
+    and what it may do follows from its name; see `access_list`.
 
     Raises:
         ConfigurationError: a device is called like the engine.
     """
     topics: dict[str, list[str]] = {}
     for gateway in plant.gateways:
-        mine = topics.setdefault(gateway.name, [])
-        if not _is_sparkplug(gateway.topic):
-            mine.append(_as_filter(gateway.topic))
+        if gateway.format is not PayloadFormat.SPARKPLUG_B:
+            topics.setdefault(gateway.name, []).append(_as_filter(gateway.topic))
     for sensor in plant.sensors:
         if sensor.topic is not None:
             topics.setdefault(sensor.asset, []).append(_as_filter(sensor.topic))
@@ -112,9 +112,9 @@ def users_of(plant: PlantDefinition, engine_user: str = "engine") -> tuple[Broke
 
 def sparkplug_groups(plant: PlantDefinition) -> tuple[str, ...]:
     """Groups whose edge nodes the plant listens to; + for any."""
-    filters = [gateway.topic for gateway in plant.gateways] + [f for site in plant.sites for f in site.subscribe]
-    found = [_as_filter(each).split("/") for each in filters if _is_sparkplug(each)]
-    groups = sorted({levels[1] if len(levels) > 1 and levels[1] != "#" else "+" for levels in found} - {"STATE"})
+    filters = [each.topic for each in plant.gateways if each.format is PayloadFormat.SPARKPLUG_B]
+    levels = [_as_filter(each).split("/") for each in filters]
+    groups = sorted({each[1] if len(each) > 1 and each[1] != "#" else "+" for each in levels})
     return ("+",) if "+" in groups else tuple(groups)
 
 
@@ -294,10 +294,6 @@ def _topic(topic: str) -> str:
 
 def _as_filter(topic: str) -> str:
     return "/".join("+" if _LEVEL_NAME.search(level) else level for level in topic.split("/"))
-
-
-def _is_sparkplug(topic: str) -> bool:
-    return topic.split("/", 1)[0] == SPARKPLUG
 
 
 _CONFIGURATION = """\

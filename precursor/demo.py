@@ -19,6 +19,7 @@ from dashboards.evidence import AlarmSpan, Mark, Trend, draw_evidence
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor.apply import apply
 from precursor.engine import Engine, EngineOptions
+from precursor.session import SessionOptions
 from precursor.transaction import Committed
 from simulators.gateway import plant_messages
 from simulators.plant import SimulatedPlant
@@ -102,7 +103,7 @@ class Demo:
         self.engine = Engine(
             dsn=self.dsn,
             source=MqttSource(self.mqtt),
-            options=EngineOptions(silence_s=1.0),
+            options=EngineOptions(session=SessionOptions(silence_s=1.0)),
             on_commit=self._committed,
         )
 

@@ -8,8 +8,8 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from ingest.decoded import RejectReason
-from ingest.decoder import DoorLimits
+from ingest.limits import DoorLimits
+from ingest.reasons import RejectReason
 from telemetry.arrow_columns import Flaw, RawReadings
 from telemetry.batch import to_datetime, to_micros
 from telemetry.catalogue import Catalogue

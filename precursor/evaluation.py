@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ingest.door_checks import DoorCheckState
 from models import registry
 from models.contract import Detector
 from models.operating import RunningGate
@@ -21,6 +22,7 @@ from telemetry.plant import Plant, SensorKind
 
 __all__ = ["Evaluation", "Folded"]
 
+_CHECKS = "door checks"
 _ORDER = "order"
 _SCORED_ORDER = "order of scored"
 _GATE = "running"
@@ -53,6 +55,7 @@ class Evaluation:
 
     def __init__(self, plant: Plant, rules: Sequence[ThresholdRule], *, lateness_s: float = 0.0) -> None:
         self.plant = plant
+        self.checks = DoorCheckState(plant.sensors)
         self._order = EventOrder(lateness_s)
         # Detectors see fewer readings than rules do (none of a machine at rest), in an order of their own.
         self._scored_order = EventOrder(lateness_s)
@@ -68,6 +71,7 @@ class Evaluation:
         for detector in self._detectors.values():
             watched.update(detector.sensor_ids.tolist())
         watched.update(self._gate.state_sensors.tolist())
+        watched.update(self.checks.sensor_ids.tolist())
         self._watched = np.array(sorted(watched), np.int32)
 
     def select(self, batch: ReadingBatch) -> ReadingBatch:
@@ -76,6 +80,7 @@ class Evaluation:
 
     def fold(self, batch: ReadingBatch) -> Folded:
         """Fold newly stored readings, in order of arrival."""
+        self.checks.fold(batch)
         ordered = self._order.release(batch)
         scored = self._scored_order.release(batch.take(self._gate.running(batch))).ready
         scores = [self._score(detector, scored) for detector in self._detectors.values()]
@@ -118,6 +123,7 @@ class Evaluation:
 
     def _parts(self) -> "dict[str, _Part]":
         return {
+            _CHECKS: self.checks,
             _ORDER: self._order,
             _SCORED_ORDER: self._scored_order,
             _GATE: self._gate,

@@ -14,9 +14,8 @@ import asyncpg
 import numpy as np
 
 from cbm import state_rollup
-from ingest.decoder import DoorLimits
+from ingest.limits import DoorLimits
 from precursor.door import Door
-from precursor.plantfile.units import same_unit
 from telemetry import rollups
 from telemetry.arrow import sensors_of
 from telemetry.arrow_columns import ArrowColumns, RawReadings
@@ -28,6 +27,7 @@ from telemetry.ledger import LedgerLine, add_rejected, add_to_ledger
 from telemetry.plant import SensorKind
 from telemetry.reading_files import ReadingSource
 from telemetry.store import ReadingStore
+from telemetry.units import same_unit
 
 __all__ = ["Imported", "import_readings"]
 

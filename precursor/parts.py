@@ -5,10 +5,14 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 
-from ingest.decoder import DoorLimits
+from ingest.limits import DoorLimits
 from ingest.mqtt import MqttOptions
+from ingest.sparkplug.host import HostLimits
+from ingest.sparkplug.state import HostMode
+from precursor.edge_link import HostOptions
 from precursor.embedded import embedded_broker, embedded_database, running_broker
 from precursor.engine import EngineOptions
+from precursor.session import SessionOptions
 from precursor.settings import CompressionSettings, RetentionSettings, Settings
 from telemetry.errors import ConfigurationError
 from telemetry.retention import Policy
@@ -91,14 +95,25 @@ def engine_options(settings: Settings) -> EngineOptions:
         batch_messages=settings.ingest.batch_messages,
         batch_bytes=settings.ingest.batch_bytes,
         batch_wait_s=settings.ingest.batch_wait_s,
-        limits=DoorLimits(
-            max_payload_bytes=settings.ingest.max_payload_bytes,
-            earliest=settings.ingest.earliest,
-            max_future_s=settings.ingest.max_future_s,
-            max_age_s=None if kept is None else kept * 86_400.0,
+        session=SessionOptions(
+            limits=DoorLimits(
+                max_payload_bytes=settings.ingest.max_payload_bytes,
+                max_waveform_bytes=settings.ingest.max_waveform_bytes,
+                earliest=settings.ingest.earliest,
+                max_future_s=settings.ingest.max_future_s,
+                max_age_s=None if kept is None else kept * 86_400.0,
+            ),
+            lateness_s=settings.evaluation.lateness_s,
+            silence_s=settings.evaluation.silence_s,
+            host=HostOptions(
+                host_id=settings.sparkplug.host_id,
+                mode=HostMode(settings.sparkplug.mode),
+                limits=HostLimits(
+                    reorder_s=settings.sparkplug.reorder_s,
+                    rebirth_interval_s=settings.sparkplug.rebirth_interval_s,
+                ),
+            ),
         ),
-        lateness_s=settings.evaluation.lateness_s,
-        silence_s=settings.evaluation.silence_s,
     )
 
 

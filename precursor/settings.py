@@ -62,6 +62,27 @@ class MqttSettings(_Section):
     )
 
 
+class SparkplugSettings(_Section):
+    """The Sparkplug B host, where the plant has gateways of that format."""
+
+    mode: Literal["secondary_passive", "secondary_active", "primary"] = Field(
+        default="secondary_passive",
+        description="passive only listens; active asks for births and sends commands; for a primary edge nodes wait",
+    )
+    host_id: str = Field(
+        default="precursor",
+        min_length=1,
+        pattern=r"^[^/+#\x00]+$",
+        description="names a primary host at edge nodes, and the topic of its state",
+    )
+    reorder_s: float = Field(
+        default=2.0, ge=0, description="how long a message that is missing in a sequence is waited for, s"
+    )
+    rebirth_interval_s: float = Field(
+        default=5.0, gt=0, description="an edge node is asked for its birth at most this often, s"
+    )
+
+
 class IngestSettings(_Section):
     """Batches, and what is turned away at the door."""
 
@@ -71,6 +92,9 @@ class IngestSettings(_Section):
     )
     batch_wait_s: float = Field(default=0.03, gt=0, le=10, description="how long a batch is collected, s")
     max_payload_bytes: int = Field(default=262_144, ge=16, description="larger payloads are rejected, bytes")
+    max_waveform_bytes: int = Field(
+        default=4_194_304, ge=16, description="the same where a gateway's format carries waveforms, bytes"
+    )
     earliest: datetime = Field(
         default=datetime(2000, 1, 1, tzinfo=UTC), description="readings of earlier times are rejected"
     )
@@ -169,6 +193,7 @@ class Settings(BaseSettings):
     )
     database: DatabaseSettings = DatabaseSettings()
     mqtt: MqttSettings = MqttSettings()
+    sparkplug: SparkplugSettings = SparkplugSettings()
     ingest: IngestSettings = IngestSettings()
     retention: RetentionSettings = RetentionSettings()
     compression: CompressionSettings = CompressionSettings()

@@ -2,29 +2,45 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import asyncpg
 import numpy as np
+import numpy.typing as npt
 
 from cbm import state_rollup
 from cbm.decision import decide
 from cbm.job_plan import JobPlan
-from ingest.decoded import Decoded, Rejection, RejectReason
+from ingest.decoded import Decoded, Rejection
+from ingest.door_checks import Finding, Findings, Judged, record_findings
+from ingest.mqtt_options import Publication
+from ingest.quarantine import Held, hold
+from ingest.reasons import RejectReason
+from ingest.registry_store import Recorded, record_changes, record_sightings
+from ingest.sessions import save_metrics, save_nodes
+from ingest.texts import storable
 from precursor.evaluation import Evaluation, Folded
 from rules import alarm_store
 from rules.events import AlarmChange
 from telemetry import rollups
 from telemetry.batch import ReadingBatch, to_datetime
+from telemetry.edition import Edition
 from telemetry.journal import Journal, Tick
 from telemetry.ledger import LedgerLine, RejectedRow, add_rejected, add_to_ledger
 from telemetry.plant import Plant, SensorKind
 from telemetry.store import ReadingStore, Written
+from telemetry.waveform_store import WaveformStore
 from workorder_bridge import store as work_orders
 
 __all__ = ["BatchTransaction", "Committed"]
 
+_TIMES = {
+    RejectReason.FUTURE_TIMESTAMP: Finding.FUTURE,
+    RejectReason.TOO_OLD_TIMESTAMP: Finding.TOO_OLD,
+}
 _DERIVED = "derived"
 """the ledger's source of what we compute ourselves"""
 
@@ -44,6 +60,10 @@ class Committed:
     """ids of orders opened"""
     newest_us: int | None = None
     """latest event time stored"""
+    devices: Recorded = field(default_factory=Recorded)
+    """whose status changed"""
+    commands: tuple[Publication, ...] = ()
+    """to be sent to edge nodes now"""
 
 
 class BatchTransaction:
@@ -56,34 +76,43 @@ class BatchTransaction:
         job_plans: Mapping[str, JobPlan],
         evaluation: Evaluation,
         journal: Journal,
-        store: ReadingStore,
+        edition: Edition,
     ) -> None:
         self._plant = plant
         self._job_plans = job_plans
         self._evaluation = evaluation
         self._journal = journal
-        self._store = store
+        self._store = ReadingStore(edition)
+        self._waveforms = WaveformStore(edition)
         self._names = {sensor.id: sensor.name for sensor in plant.sensors}
         self._states = np.array([s.id for s in plant.sensors if s.kind is SensorKind.STATE], np.int32)
 
-    async def commit(self, connection: asyncpg.Connection, decoded: Decoded) -> Committed:
-        """Store, evaluate and account for one batch; all of it or nothing.
+    async def commit(self, connection: asyncpg.Connection, decoded: Decoded, now: datetime) -> Committed:
+        """Store, evaluate and account for one batch; all of it or nothing. `now`: the wall clock.
 
         After any exception the evaluation no longer matches the database: resume a new one from the journal.
         """
+        waveforms = [block.waveform for block in decoded.blocks]
         await self._store.make_room(connection, decoded.batch)
+        await self._waveforms.make_room(connection, waveforms)
         async with connection.transaction():
-            written = await self._store.write(connection, decoded.batch)
-            new = decoded.batch.take(written.stored)
+            # Before anything else is written: whoever releases what is kept aside locks it first, too.
+            held = await hold(connection, decoded.held)
+            judged = self._evaluation.checks.judge(decoded.batch, decoded.historical)
+            batch = judged.batch
+            written = await self._store.write(connection, batch)
+            new = batch.take(written.stored)
             if self._states.size:
                 await state_rollup.touch(connection, new.take(np.isin(new.sensor_id, self._states)))
 
-            watched = self._evaluation.select(new)
+            news = new if decoded.historical is None else batch.take(written.stored & ~decoded.historical)
+            watched = self._evaluation.select(news)
             folded = Folded(derived=ReadingBatch.empty(), changes=())
             if len(watched):
                 await self._journal.append(connection, watched, revision=self._plant.revision)
                 folded = self._evaluation.fold(watched)
-            lines = [*_account(decoded, written)]
+            blocks = await self._waveforms.write(connection, waveforms)
+            lines = [*_account(decoded, written, blocks, held)]
             stored = [new]
             if len(folded.derived):
                 scores = await self._store.write(connection, folded.derived)
@@ -91,22 +120,31 @@ class BatchTransaction:
                 stored.append(folded.derived.take(scores.stored))
             raised, opened = await self._record(connection, folded.changes)
 
-            rejections = [*decoded.rejections, *self._conflicts(decoded, written)]
+            rejections = [
+                *decoded.rejections,
+                *self._conflicts(decoded, batch, written),
+                *self._conflicting_blocks(decoded, blocks),
+                *_not_held(decoded, held),
+            ]
             await add_rejected(connection, [_row(rejection) for rejection in rejections])
             await add_to_ledger(connection, lines)
             await rollups.touch(connection, ReadingBatch.concat(stored))
+            await record_findings(connection, _findings(decoded, judged, written), now)
+            devices = await self._note_devices(connection, decoded, now)
             if self._journal.checkpoint_due(0):
                 await self._checkpoint_if_outweighed(connection)
         return Committed(
             received=sum(decoded.received.values()),
-            stored=int(written.stored.sum()),
-            duplicates=int(written.duplicate.sum()),
-            rejected=len(rejections),
+            stored=int(written.stored.sum() + blocks.stored.sum()),
+            duplicates=int(written.duplicate.sum() + blocks.duplicate.sum() + held.duplicate.sum()),
+            rejected=len(rejections) + int(held.kept.sum()),
             derived=len(folded.derived),
             late=folded.late,
             alarms_raised=raised,
             work_orders=opened,
             newest_us=int(new.time.max()) if len(new) else None,
+            devices=devices,
+            commands=tuple(decoded.commands),
         )
 
     async def commit_tick(self, connection: asyncpg.Connection, tick: Tick) -> Committed:
@@ -157,8 +195,40 @@ class BatchTransaction:
             await work_orders.refresh_evidence(connection, recorded.updated)
         return len(recorded.raised), tuple(order.work_order_id for order in orders if order.created)
 
-    def _conflicts(self, decoded: Decoded, written: Written) -> list[Rejection]:
-        batch = decoded.batch
+    async def _note_devices(self, connection: asyncpg.Connection, decoded: Decoded, now: datetime) -> Recorded:
+        """What the batch says about devices, sessions and sensors themselves."""
+        # Births and deaths have the last word on who is there.
+        heard = await record_sightings(connection, decoded.sightings, now)
+        changed = await record_changes(connection, decoded.changes, now)
+        await save_nodes(connection, decoded.nodes)
+        for device, metrics in decoded.metrics.items():
+            await save_metrics(connection, device, metrics)
+        return Recorded(
+            online=changed.online + heard.online,
+            quarantined=changed.quarantined + heard.quarantined,
+            offline=changed.offline,
+        )
+
+    def _conflicting_blocks(self, decoded: Decoded, written: Written) -> list[Rejection]:
+        rejections = []
+        for position in np.flatnonzero(written.conflicting).tolist():
+            block = decoded.blocks[position]
+            name = self._names.get(block.waveform.sensor_id, "?")
+            moment = block.waveform.time.isoformat()
+            payload = json.dumps({"sensor": name, "ts": moment, "samples": block.waveform.samples.size}).encode()
+            rejections.append(
+                Rejection(
+                    source=block.source,
+                    topic=name,
+                    reason=RejectReason.CONFLICTING_VALUE,
+                    payload=payload,
+                    payload_bytes=len(payload),
+                    detail=f"{name!r} has another waveform stored for {moment}; the first one stays.",
+                )
+            )
+        return rejections
+
+    def _conflicts(self, decoded: Decoded, batch: ReadingBatch, written: Written) -> list[Rejection]:
         rejections = []
         for position in np.flatnonzero(written.conflicting).tolist():
             name = self._names.get(int(batch.sensor_id[position]), "?")
@@ -184,33 +254,71 @@ class BatchTransaction:
         return rejections
 
 
-def _account(decoded: Decoded, written: Written) -> list[LedgerLine]:
+def _account(decoded: Decoded, written: Written, blocks: Written, held: Held) -> list[LedgerLine]:
     """Ledger lines of a batch: what was received counts from the messages, the rest from what became of it."""
-    lines = [
-        LedgerLine(source=source, outcome="received", readings=count)
-        for source, count in decoded.received.items()
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for source, count in decoded.received.items():
+        counts[source, "received", ""] += count
+    for rejection in decoded.rejections:
+        counts[rejection.source, "rejected", rejection.reason.value] += 1
+    for outcome, reason, mask in _outcomes(written):
+        found = np.bincount(decoded.source[mask], minlength=len(decoded.sources))
+        for position in np.flatnonzero(found).tolist():
+            counts[decoded.sources[position], outcome, reason] += int(found[position])
+    for outcome, reason, mask in _outcomes(blocks):
+        for position in np.flatnonzero(mask).tolist():
+            counts[decoded.blocks[position].source, outcome, reason] += 1
+    for position, reading in enumerate(decoded.held):
+        if held.kept[position]:
+            counts[reading.source, "rejected", RejectReason.QUARANTINED.value] += 1
+        elif held.duplicate[position]:
+            counts[reading.source, "duplicate", ""] += 1
+        else:
+            counts[reading.source, "rejected", held.faults[position].reason.value] += 1
+    return [
+        LedgerLine(source=source, outcome=outcome, reason=reason, readings=count)
+        for (source, outcome, reason), count in counts.items()
         if count
     ]
-    lines += [
-        LedgerLine(source=rejection.source, outcome="rejected", reason=rejection.reason.value, readings=1)
-        for rejection in decoded.rejections
-    ]
-    for outcome, reason, mask in (
+
+
+def _outcomes(written: Written) -> tuple[tuple[str, str, npt.NDArray[np.bool_]], ...]:
+    return (
         ("stored", "", written.stored),
         ("duplicate", "", written.duplicate),
         ("rejected", RejectReason.CONFLICTING_VALUE.value, written.conflicting),
-    ):
-        counts = np.bincount(decoded.source[mask], minlength=len(decoded.sources))
-        lines += [
-            LedgerLine(
-                source=decoded.sources[position],
-                outcome=outcome,
-                reason=reason,
-                readings=int(counts[position]),
+    )
+
+
+def _findings(decoded: Decoded, judged: Judged, written: Written) -> Findings:
+    """What is to be counted against the sensors of a batch."""
+    findings = judged.findings(written)
+    for (sensor_id, reason), count in decoded.turned_away.items():
+        finding = _TIMES.get(reason)
+        if finding is not None:
+            findings[sensor_id, finding] += count
+    return findings
+
+
+def _not_held(decoded: Decoded, held: Held) -> list[Rejection]:
+    """Readings of unknown names for which there is no room."""
+    rejections = []
+    for position, fault in held.faults.items():
+        reading = decoded.held[position]
+        payload = json.dumps(
+            {"sensor": reading.name, "ts": to_datetime(reading.time_us).isoformat(), "value": reading.value}
+        ).encode()
+        rejections.append(
+            Rejection(
+                source=reading.source,
+                topic=storable(reading.name),
+                reason=fault.reason,
+                payload=payload,
+                payload_bytes=len(payload),
+                detail=fault.detail,
             )
-            for position in np.flatnonzero(counts).tolist()
-        ]
-    return lines
+        )
+    return rejections
 
 
 def _account_derived(written: Written) -> list[LedgerLine]:

@@ -4,7 +4,18 @@ import json
 
 import asyncpg
 
-from telemetry.plant import Asset, DetectorSpec, Gateway, Plant, Sensor, SensorKind
+from telemetry.plant import (
+    Asset,
+    DetectorSpec,
+    DoorChecks,
+    Gateway,
+    PayloadFormat,
+    Plant,
+    ProvisionRule,
+    Sensor,
+    SensorKind,
+    UnknownNames,
+)
 from telemetry.sql import load_queries
 
 __all__ = ["load_plant", "plant_revision"]
@@ -26,7 +37,7 @@ async def load_plant(connection: asyncpg.Connection) -> Plant:
         revision=await plant_revision(connection),
         assets=tuple(Asset(**row) for row in await connection.fetch(_SQL["plant_assets"])),
         sensors=tuple(_sensor(row) for row in await connection.fetch(_SQL["plant_sensors"])),
-        gateways=tuple(Gateway(**row) for row in await connection.fetch(_SQL["plant_gateways"])),
+        gateways=tuple(_gateway(row) for row in await connection.fetch(_SQL["plant_gateways"])),
         subscriptions=tuple(row["topic_filter"] for row in await connection.fetch(_SQL["plant_subscriptions"])),
     )
 
@@ -40,5 +51,21 @@ def _sensor(row: asyncpg.Record) -> Sensor:
             "kind": SensorKind(row["kind"]),
             "codes": {text: float(code) for text, code in json.loads(row["codes"]).items()},
             "detector": detector,
+            "checks": DoorChecks(**json.loads(row["checks"])),
         }
+    )
+
+
+def _gateway(row: asyncpg.Record) -> Gateway:
+    options = json.loads(row["options"])
+    return Gateway(
+        name=row["name"],
+        topic=row["topic"],
+        site=row["site"],
+        format=PayloadFormat(options.get("format", PayloadFormat.JSON)),
+        fields=options.get("fields", {}),
+        names=options.get("names", {}),
+        asset=options.get("asset"),
+        unknown=UnknownNames(options.get("unknown", UnknownNames.QUARANTINE)),
+        provision=tuple(ProvisionRule(**rule) for rule in options.get("provision", [])),
     )

@@ -13,7 +13,7 @@ ORDER BY asset.id;
 -- name: plant_sensors
 SELECT sensor.id, sensor.name, sensor.asset_id, sensor.kind, sensor.quantity, sensor.unit, site.name AS site,
        sensor.topic, sensor.factor, sensor."offset", sensor.codes::text AS codes, sensor.source_id,
-       sensor.detector::text AS detector
+       sensor.detector::text AS detector, sensor.checks::text AS checks
 FROM sensor
 JOIN asset ON asset.id = sensor.asset_id
 JOIN area ON area.id = asset.area_id
@@ -22,7 +22,7 @@ WHERE sensor.retired_at IS NULL
 ORDER BY sensor.id;
 
 -- name: plant_gateways
-SELECT gateway.name, gateway.topic, site.name AS site
+SELECT gateway.name, gateway.topic, site.name AS site, gateway.options::text AS options
 FROM gateway
 JOIN site ON site.id = gateway.site_id
 WHERE gateway.retired_at IS NULL

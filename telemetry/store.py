@@ -61,9 +61,10 @@ class Written:
 
     stored: npt.NDArray[np.bool_]
     duplicate: npt.NDArray[np.bool_]
-    """the same value and quality were there for this sensor and instant"""
+    """the same value was there for this sensor and instant, of the same quality or a worse one: the checks at the door
+    lower what was sent, and what they lowered is as it was sent when it is sent again"""
     conflicting: npt.NDArray[np.bool_]
-    """another value or quality was there first; the first one stays"""
+    """another value was there first, or a better quality; the first one stays"""
 
 
 class ReadingStore:
@@ -156,12 +157,12 @@ class _Instants:
         return len(ours) > 0
 
     def equal(self) -> npt.NDArray[np.bool_]:
-        """Which readings say the same as what holds for their instant."""
+        """Which readings say the same as what holds for their instant, or said it before their quality was lowered."""
         if self.fresh.all():
             return self.fresh
         first = np.flatnonzero(self._first)[np.cumsum(self._first) - 1]
         same: npt.NDArray[np.bool_] = self._ordered.value == self._value[first]
-        same &= self._ordered.quality == self._quality[first]
+        same &= self._ordered.quality <= self._quality[first]
         return same
 
 

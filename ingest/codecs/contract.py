@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ingest.decoded import RejectReason
+from ingest.reasons import RejectReason
 
 __all__ = ["Block", "Codec", "Fault", "Item"]
 

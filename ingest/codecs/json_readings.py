@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ingest.codecs.contract import Fault, Item
-from ingest.decoded import RejectReason
+from ingest.reasons import RejectReason
 from ingest.timestamps import TimestampError, micros_of
 from telemetry.quality import Quality
 
@@ -227,3 +227,11 @@ def _length(value: Any) -> str:
 def _short(value: Any) -> str:
     text = _text_of(value)
     return "(deeply nested)" if text is None else text[:80].decode("ascii")
+
+
+class JsonCodec:
+    decode_sensor = staticmethod(decode_sensor)
+    decode_gateway = staticmethod(decode_gateway)
+
+    def examine(self, payload: bytes, *, named: bool, now_us: int):
+        return examine(payload, gateway=named)

@@ -111,8 +111,7 @@ _MEASURES = (
     Measure(
         name="query.rollup_year",
         unit="ms",
-        work="a year of hourly means of one sensor with a reading a second, of a thousand, read as columns,"
-        " median",
+        work="a year of hourly means of one sensor with a reading a second, of a thousand, read as columns, median",
         limit="the same out of the readings",
         aim="<= 20 and ratio <= 0.002",
     ),

@@ -36,6 +36,9 @@ _COMMANDS = {
     "export": ("precursor.cli.exchange", "Write the stored readings of a range to a Parquet or Arrow file."),
     "import": ("precursor.cli.exchange", "Store the readings of a Parquet or Arrow file."),
     "waveforms": ("precursor.cli.waveforms", "List blocks of samples, or write them to a NumPy file."),
+    "devices": ("precursor.cli.devices", "Gateways, nodes and devices: who is there, and who is listened to."),
+    "quarantine": ("precursor.cli.quarantine", "Readings of unknown names: release them into history, or drop them."),
+    "broker": ("precursor.cli.broker", "Write Mosquitto's files for a plant; set a password there."),
     "dashboards": ("precursor.cli.boards", "Build the Grafana boards, or push them to a Grafana."),
     "bench": ("precursor.cli.bench", "Measure this machine, limits beside each figure."),
 }

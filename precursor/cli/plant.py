@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +87,16 @@ async def _ledger(connection: "asyncpg.Connection") -> list[dict[str, Any]]:
 
 
 @click.command()
+@click.option("--sensors", is_flag=True, help="Look at the sensors instead: what the checks at the door found.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(as_json: bool) -> None:
-    """Look at settings, database and broker, and say what is wrong. Exit status 1 where something is."""
+def doctor(sensors: bool, as_json: bool) -> None:
+    """Look at settings, database and broker, and say what is wrong. Exit status 1 where something is.
+
+    With --sensors: sensors whose readings are in doubt, the worst first. See docs/data-quality.md.
+    """
+    if sensors:
+        _sensors(as_json)
+        return
     from precursor.doctor import examine
 
     findings = examine(read_settings())
@@ -99,3 +107,16 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject}: {finding.text}")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+def _sensors(as_json: bool) -> None:
+    from precursor.sensor_findings import SensorFindings, read_sensor_findings
+
+    found = with_connection(read_sensor_findings)
+    now = datetime.now(UTC)
+    if as_json:
+        click.echo(json.dumps([sensor.as_json(now) for sensor in found]))
+    elif found:
+        print_table(SensorFindings.HEADINGS, [row for sensor in found for row in sensor.cells(now)])
+    else:
+        click.echo("the checks at the door found nothing; docs/data-quality.md says how to set them")

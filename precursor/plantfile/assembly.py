@@ -4,21 +4,22 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
 from models import registry
+from precursor.plantfile.checks import door_checks
 from precursor.plantfile.definition import (
     AreaDefinition,
     AssetDefinition,
-    GatewayDefinition,
     SensorDefinition,
     SiteDefinition,
 )
 from precursor.plantfile.entries import AssetEntry, DetectorEntry, SensorEntry, SiteEntry
+from precursor.plantfile.gateways import Gateways, Topics, default_filters
 from precursor.plantfile.notes import Notes
 from precursor.plantfile.problems import Path
 from precursor.plantfile.structure import NOBODY
-from precursor.plantfile.topics import covers, filter_fault, topic_fault
-from precursor.plantfile.units import UnitError, check_unit, conversion
+from precursor.plantfile.topics import filter_fault, topic_fault
 from telemetry.errors import ConfigurationError
-from telemetry.plant import AssetState, DetectorSpec, SensorKind
+from telemetry.plant import AssetState, DetectorSpec, Gateway, SensorKind
+from telemetry.units import UnitError, check_unit, conversion
 
 __all__ = ["Assembly"]
 
@@ -31,19 +32,24 @@ class Assembly:
     def __init__(self, notes: Notes) -> None:
         self.sites: list[SiteDefinition] = []
         self.areas: list[AreaDefinition] = []
-        self.gateways: list[GatewayDefinition] = []
         self.assets: list[AssetDefinition] = []
         self.sensors: list[SensorDefinition] = []
         self._notes = notes
         self._site_names: dict[str, Path] = {}
-        self._gateway_names: dict[str, Path] = {}
         self._asset_names: dict[str, Path] = {}
-        self._topics: dict[str, Path] = {}
+        self._topics = Topics(notes)
+        self._gateways = Gateways(notes, self._topics)
+        self._site_paths: list[Path] = []
+
+    @property
+    def gateways(self) -> Sequence[Gateway]:
+        """Those of all sites."""
+        return self._gateways.found
 
     def add_site(self, site: SiteEntry, path: Path) -> None:
         """Take over a site with everything in it."""
         self._notes.once(self._site_names, site.name, (*path, "name"), "site name")
-        filters = [f"{site.name}/#"] if site.subscribe is None else site.subscribe
+        filters = default_filters(site.name, site.gateways) if site.subscribe is None else site.subscribe
         faults = [(place, filter_fault(text)) for place, text in enumerate(filters)]
         for place, fault in faults:
             if fault and self._notes.sound(path):
@@ -53,12 +59,9 @@ class Assembly:
         # A broken filter hears nothing; every topic under it would be reported as well.
         heard = filters if self._notes.sound(path) and not any(fault for _, fault in faults) else ["#"]
         self.sites.append(SiteDefinition(name=site.name, title=site.title, subscribe=tuple(filters)))
+        self._site_paths.append(path)
         for place, gateway in enumerate(site.gateways):
-            at = (*path, "gateways", place)
-            self._notes.once(self._gateway_names, gateway.name, (*at, "name"), "gateway name")
-            if gateway.topic != NOBODY:
-                self._check_topic(gateway.topic, (*at, "topic"), heard)
-            self.gateways.append(GatewayDefinition(name=gateway.name, site=site.name, topic=gateway.topic))
+            self._gateways.add(gateway, site.name, (*path, "gateways", place), heard)
         area_names: dict[str, Path] = {}
         for place, area in enumerate(site.areas):
             at = (*path, "areas", place)
@@ -66,6 +69,12 @@ class Assembly:
             self.areas.append(AreaDefinition(site=site.name, name=area.name, title=area.title))
             for asset, parent, asset_path in _tree(area.assets, (*at, "assets"), None):
                 self._add_asset(asset, parent, site, area.name, asset_path, heard)
+
+    def finish(self) -> None:
+        """The checks that need the whole file."""
+        self._gateways.check_names(self.sensors, self.assets)
+        for site, path in zip(self.sites, self._site_paths, strict=True):
+            self._gateways.check_filters(site, path)
 
     def _add_asset(
         self, asset: AssetEntry, parent: str | None, site: SiteEntry, area: str, path: Path, heard: Sequence[str]
@@ -123,6 +132,7 @@ class Assembly:
                 offset=offset,
                 codes=self._codes(sensor) if is_state else {},
                 detector=spec,
+                checks=door_checks(sensor, path, self._notes),
             )
         )
         if spec is not None:
@@ -173,9 +183,8 @@ class Assembly:
         fault = topic_fault(topic)
         if fault:
             self._notes.add(path, f"{topic[:80]!r} {fault}; expected a topic such as works/P-101/vib_de")
-        elif self._notes.once(self._topics, topic, path, "topic") and not any(covers(text, topic) for text in heard):
-            listened = ", ".join(heard)
-            self._notes.add(path, f"{topic!r} would never be heard: the site subscribes to {listened}; add a filter")
+        else:
+            self._topics.take(topic, path, heard)
 
     def _check_detector(self, detector: DetectorEntry, path: Path) -> None:
         if detector.kind == NOBODY:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rules.definition import Priority
-from telemetry.plant import DetectorSpec, SensorKind
+from telemetry.plant import DetectorSpec, DoorChecks, Gateway, SensorKind
 
 __all__ = [
-    "AreaDefinition", "AssetDefinition", "GatewayDefinition", "JobPlanDefinition", "PlantDefinition",
-    "RuleDefinition", "SensorDefinition", "SiteDefinition",
+    "AreaDefinition", "AssetDefinition", "JobPlanDefinition", "PlantDefinition", "RuleDefinition",
+    "SensorDefinition", "SiteDefinition",
 ]  # fmt: skip
 
 
@@ -28,15 +28,6 @@ class AreaDefinition:
     site: str
     name: str
     title: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayDefinition:
-    """A device that sends the readings of many sensors on one topic."""
-
-    name: str
-    site: str
-    topic: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +63,8 @@ class SensorDefinition:
     source: str | None = None
     """derived sensors: the full name of the sensor they are computed from"""
     detector: DetectorSpec | None = None
+    checks: DoorChecks = field(default_factory=DoorChecks)
+    """in the stored unit"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +104,7 @@ class PlantDefinition:
 
     sites: tuple[SiteDefinition, ...] = ()
     areas: tuple[AreaDefinition, ...] = ()
-    gateways: tuple[GatewayDefinition, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
     assets: tuple[AssetDefinition, ...] = ()
     sensors: tuple[SensorDefinition, ...] = ()
     job_plans: tuple[JobPlanDefinition, ...] = ()

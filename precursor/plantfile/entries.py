@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 __all__ = [
-    "AreaEntry", "AssetEntry", "DetectorEntry", "GatewayEntry", "JobPlanEntry", "PartEntry", "PlantEntry",
-    "RuleEntry", "SensorEntry", "SiteEntry",
+    "AreaEntry", "AssetEntry", "DetectorEntry", "FieldsEntry", "GatewayEntry", "JobPlanEntry", "PartEntry",
+    "PlantEntry", "ProvisionEntry", "RuleEntry", "SensorEntry", "SiteEntry",
 ]  # fmt: skip
 
 _SECONDS = {
@@ -58,6 +58,13 @@ def _limit(found: Any) -> tuple[float, str | None] | None:
     return None if found is None else _amount(found)
 
 
+def _range(found: Any) -> tuple[tuple[float, str | None] | None, ...]:
+    """Both ends of a range, None where it has none."""
+    if not isinstance(found, list) or len(found) != 2 or found == [None, None]:
+        raise PydanticCustomError("range", "is no range")
+    return tuple(_limit(end) for end in found)
+
+
 def _name(found: Any) -> Any:
     if isinstance(found, str) and not _NAME.fullmatch(found):
         raise PydanticCustomError("name", "is no name")
@@ -74,6 +81,10 @@ Name = Annotated[str, BeforeValidator(_name)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Amount = Annotated[tuple[float, str | None], BeforeValidator(_amount)]
 Limit = Annotated[tuple[float, str | None] | None, BeforeValidator(_limit)]
+Range = Annotated[
+    tuple[tuple[float, str | None] | None, tuple[float, str | None] | None] | None, BeforeValidator(_range)
+]
+Span = Annotated[float | None, BeforeValidator(_seconds)]
 
 
 class _Entry(BaseModel):
@@ -105,6 +116,12 @@ class SensorEntry(_Entry):
     states: dict[str, Literal["running", "stopped", "failed"]] | None = Field(
         None, description="payload text: running, stopped or failed"
     )
+    range: Range = Field(
+        None, description='the lowest and the highest value there can be, e.g. [0, 50] or ["-40 degC", "200 degC"]'
+    )
+    flat_line: Span = Field(None, gt=0, description='a duration above 0, e.g. "10 min"')
+    spike: Limit = Field(None, description='a number above 0, or one with a unit such as "5 mm/s"')
+    rate: Span = Field(None, gt=0, description='a duration above 0, e.g. "1 s"')
 
 
 class AssetEntry(_Entry):
@@ -126,11 +143,47 @@ class AreaEntry(_Entry):
     assets: list[AssetEntry] = Field([], description="a list of assets")
 
 
+class FieldsEntry(_Entry):
+    """What the fields of our JSON are called in a gateway's."""
+
+    ts: str = Field("ts", min_length=1, description="the name of the field with the time")
+    value: str = Field("value", min_length=1, description="the name of the field with the value")
+    sensor: str = Field("sensor", min_length=1, description="the name of the field with the sensor's name")
+    quality: str = Field("quality", min_length=1, description="the name of the field with the quality")
+    values: str = Field("values", min_length=1, description="the name of the field with the values of many sensors")
+
+
+class ProvisionEntry(_Entry):
+    """Sensors that come into being when their first reading arrives."""
+
+    match: str = Field(min_length=1, description="a pattern of sensor names, e.g. '*.temp'")
+    area: Name = Field(description=f"the area of assets that have to be made too: {_NAME_RULE}")
+    asset_class: str = Field("", alias="class", description="pump, motor, fan ...; free text")
+    quantity: str = Field("", description="what is measured, e.g. vibration velocity RMS")
+    unit: str = Field("", description="the unit of values that come without one, e.g. mm/s, degC, bar")
+
+
 class GatewayEntry(_Entry):
-    """A device that sends the readings of many sensors on one topic."""
+    """A device, or many alike, that send the readings of many sensors."""
 
     name: Name = Field(description=f"the name of the gateway: {_NAME_RULE}")
-    topic: str = Field(description="the MQTT topic it publishes on, e.g. works/gw-1/readings")
+    topic: str | None = Field(
+        None, description="the MQTT topic it publishes on, e.g. works/gw-1/readings or works/{line}/{machine}/data"
+    )
+    format: Literal["json", "senml_json", "senml_cbor", "sparkplug_b", "waveform_json", "waveform_cbor"] = Field(
+        "json", description="json, senml_json, senml_cbor, sparkplug_b, waveform_json or waveform_cbor"
+    )
+    fields_: FieldsEntry | None = Field(
+        None, alias="fields", description="a mapping of our field names to the gateway's, e.g. {ts: time}"
+    )
+    names: dict[str, str] = Field({}, description="a mapping of names as sent to names of sensors (asset.point)")
+    asset: str | None = Field(
+        None, description="the asset whose points are sent, with levels of the topic: '{line}-{machine}'"
+    )
+    unknown: Literal["quarantine", "provision", "reject"] | None = Field(
+        None, description="quarantine, provision or reject"
+    )
+    provision: list[ProvisionEntry] = Field([], description="a list of rules, e.g. [{match: '*.temp', area: hall}]")
 
 
 class SiteEntry(_Entry):

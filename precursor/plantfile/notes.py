@@ -21,11 +21,15 @@ class Notes:
         """Whether the entry at this path has no structural fault of its own."""
         return path not in self._faulty
 
+    def line(self, path: Path) -> int:
+        """The line of the value at a path."""
+        return self._document.line(path)
+
     def add(self, path: Path, message: str) -> None:
         """Put down a problem with the value at a path; one that had a fault before is left alone."""
         if path and not isinstance(path[-1], int) and path in self._faulty:
             return
-        self.problems.append(Problem(line=self._document.line(path), where=written(path), message=message))
+        self.problems.append(Problem(line=self.line(path), where=written(path), message=message))
 
     def once(self, seen: dict[str, Path], text: str, path: Path, what: str) -> bool:
         """Whether this text is new among those seen; a second one is put down as a problem."""
@@ -37,5 +41,5 @@ class Notes:
         first = seen[text]
         if path[-1] == "name":
             self.unsure.add(str(path[0]))
-        self.add(path, f"{what} {text!r} is taken: line {self._document.line(first)} has it; choose another")
+        self.add(path, f"{what} {text!r} is taken: line {self.line(first)} has it; choose another")
         return False

@@ -1,12 +1,11 @@
 """What is wrong with a plant file: where, what was found, what was expected."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from telemetry.errors import ConfigurationError
 
-__all__ = ["Path", "PlantFileError", "Problem", "closest", "written"]
+__all__ = ["Path", "PlantFileError", "Problem", "written"]
 
 Path = tuple[str | int, ...]
 """The way from the top of the file to a value: keys of mappings, positions in lists from 0."""
@@ -44,9 +43,3 @@ def written(path: Path) -> str:
     'sites[0].areas[2].name'
     """
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-
-
-def closest(found: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the most similar of the known names, or nothing."""
-    matches = difflib.get_close_matches(found, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {matches[0]!r}?" if matches else ""

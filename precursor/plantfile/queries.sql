@@ -18,20 +18,20 @@ FROM site
 
 -- name: read_area
 SELECT area.id, site.name || '/' || area.name AS key, area.retired_at IS NOT NULL AS retired,
-       site.name AS site, area.name, area.title
+       site.name AS site, area.name, area.title, area.origin
 FROM area
 JOIN site ON site.id = area.site_id
 
 -- name: read_gateway
 SELECT gateway.id, gateway.name AS key, gateway.retired_at IS NOT NULL AS retired,
-       gateway.name, site.name AS site, gateway.topic
+       gateway.name, site.name AS site, gateway.topic, gateway.options
 FROM gateway
 JOIN site ON site.id = gateway.site_id
 
 -- name: read_asset
 SELECT asset.id, asset.name AS key, asset.retired_at IS NOT NULL AS retired,
        asset.name, asset.title, site.name AS site, area.name AS area, parent.name AS parent,
-       asset.asset_class, asset.criticality
+       asset.asset_class, asset.criticality, asset.origin
 FROM asset
 JOIN area ON area.id = asset.area_id
 JOIN site ON site.id = area.site_id
@@ -40,7 +40,8 @@ LEFT JOIN asset AS parent ON parent.id = asset.parent_id
 -- name: read_sensor
 SELECT sensor.id, sensor.name AS key, sensor.retired_at IS NOT NULL AS retired,
        sensor.name, sensor.title, asset.name AS asset, sensor.kind, sensor.quantity, sensor.unit, sensor.topic,
-       sensor.factor, sensor."offset", sensor.codes, source.name AS source, sensor.detector
+       sensor.factor, sensor."offset", sensor.codes, source.name AS source, sensor.detector,
+       sensor.checks, sensor.origin
 FROM sensor
 JOIN asset ON asset.id = sensor.asset_id
 LEFT JOIN sensor AS source ON source.id = sensor.source_id
@@ -69,12 +70,13 @@ ON CONFLICT (name) DO UPDATE SET title = excluded.title, subscribe = excluded.su
 
 -- name: put_area
 INSERT INTO area (site_id, name, title) VALUES ((SELECT id FROM site WHERE name = %(site)s), %(name)s, %(title)s)
-ON CONFLICT (site_id, name) DO UPDATE SET title = excluded.title, retired_at = NULL
+ON CONFLICT (site_id, name) DO UPDATE SET title = excluded.title, origin = 'plant', retired_at = NULL
 
 -- name: put_gateway
-INSERT INTO gateway (name, site_id, topic)
-VALUES (%(name)s, (SELECT id FROM site WHERE name = %(site)s), %(topic)s)
-ON CONFLICT (name) DO UPDATE SET site_id = excluded.site_id, topic = excluded.topic, retired_at = NULL
+INSERT INTO gateway (name, site_id, topic, options)
+VALUES (%(name)s, (SELECT id FROM site WHERE name = %(site)s), %(topic)s, %(options)s)
+ON CONFLICT (name) DO UPDATE SET
+    site_id = excluded.site_id, topic = excluded.topic, options = excluded.options, retired_at = NULL
 
 -- name: put_asset
 INSERT INTO asset (name, title, area_id, parent_id, asset_class, criticality)
@@ -86,20 +88,22 @@ VALUES (
 )
 ON CONFLICT (name) DO UPDATE SET
     title = excluded.title, area_id = excluded.area_id, parent_id = excluded.parent_id,
-    asset_class = excluded.asset_class, criticality = excluded.criticality, retired_at = NULL
+    asset_class = excluded.asset_class, criticality = excluded.criticality, origin = 'plant', retired_at = NULL
 
 -- name: put_sensor
 INSERT INTO sensor (
-    name, title, asset_id, kind, quantity, unit, topic, factor, "offset", codes, source_id, detector
+    name, title, asset_id, kind, quantity, unit, topic, factor, "offset", codes, source_id, detector, checks
 )
 VALUES (
     %(name)s, %(title)s, (SELECT id FROM asset WHERE name = %(asset)s), %(kind)s, %(quantity)s, %(unit)s, %(topic)s,
-    %(factor)s, %(offset)s, %(codes)s, (SELECT id FROM sensor WHERE name = %(source)s), %(detector)s
+    %(factor)s, %(offset)s, %(codes)s, (SELECT id FROM sensor WHERE name = %(source)s), %(detector)s,
+    %(checks)s
 )
 ON CONFLICT (name) DO UPDATE SET
     title = excluded.title, asset_id = excluded.asset_id, kind = excluded.kind, quantity = excluded.quantity,
     unit = excluded.unit, topic = excluded.topic, factor = excluded.factor, "offset" = excluded."offset",
-    codes = excluded.codes, source_id = excluded.source_id, detector = excluded.detector, retired_at = NULL
+    codes = excluded.codes, source_id = excluded.source_id, detector = excluded.detector,
+    checks = excluded.checks, origin = 'plant', retired_at = NULL
 
 -- name: put_job_plan
 INSERT INTO job_plan (name, title, tasks, parts, skills, labour_hours, due_within_s)

@@ -45,6 +45,7 @@ def read_plant_text(text: str, *, file: str) -> PlantDefinition:
     assembly = Assembly(notes)
     for place, site in enumerate(structure.entry.sites):
         assembly.add_site(site, ("sites", place))
+    assembly.finish()
     plans = job_plans(structure.entry.job_plans, notes)
     found = rules(structure.entry.rules, assembly.sensors, plans, notes)
     if notes.problems:

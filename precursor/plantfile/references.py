@@ -4,13 +4,15 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 
+from precursor.plantfile.amounts import step_in, value_in
 from precursor.plantfile.definition import JobPlanDefinition, RuleDefinition, SensorDefinition
 from precursor.plantfile.entries import JobPlanEntry, RuleEntry
 from precursor.plantfile.notes import Notes
-from precursor.plantfile.problems import Path, closest
-from precursor.plantfile.units import UnitError, conversion
+from precursor.plantfile.problems import Path
 from rules.definition import MAX_DELAY_S, Priority
+from telemetry.names import closest
 from telemetry.plant import SensorKind
+from telemetry.units import UnitError
 
 __all__ = ["job_plans", "rules"]
 
@@ -119,20 +121,15 @@ def _rule(entry: RuleEntry, sensor: SensorDefinition, path: Path, notes: Notes) 
         given = getattr(entry, key)
         if given is None:
             continue
-        number, unit = given
-        factor, offset = 1.0, 0.0
-        if unit is not None:
-            try:
-                factor, offset = conversion(unit, sensor.unit)
-            except UnitError as fault:
-                wanted = f"a unit that converts to {sensor.unit!r}" if sensor.unit else "a number without a unit"
-                notes.add((*path, key), f"{fault}; {sensor.name} expects {wanted}")
-                return None
-        if key == "deadband":
-            # A deadband is a difference: 9 degF are 5 degC here, not -12.8.
-            deadband = _tidy(number * factor)
-        else:
-            limits[key] = _tidy(number * factor + offset)
+        try:
+            if key == "deadband":
+                deadband = step_in(sensor.unit, given)
+            else:
+                limits[key] = value_in(sensor.unit, given)
+        except UnitError as fault:
+            wanted = f"a unit that converts to {sensor.unit!r}" if sensor.unit else "a number without a unit"
+            notes.add((*path, key), f"{fault}; {sensor.name} expects {wanted}")
+            return None
     high, low = limits["high"], limits["low"]
     if deadband < 0:
         notes.add((*path, "deadband"), f"{deadband:g} is negative; expected 0 or more")
@@ -158,8 +155,3 @@ def _rule(entry: RuleEntry, sensor: SensorDefinition, path: Path, notes: Notes) 
         failure_mode=entry.failure_mode,
         job_plan=entry.job_plan,
     )
-
-
-def _tidy(number: float) -> float:
-    """Without the last digits, which a conversion makes up."""
-    return float(f"{number:.12g}")

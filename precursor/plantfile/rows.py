@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from precursor.plantfile.definition import PlantDefinition, SensorDefinition
+from telemetry.plant import Gateway, PayloadFormat, UnknownNames
 
 __all__ = ["TABLES", "Row", "rows"]
 
@@ -14,13 +15,17 @@ TABLES = ("site", "area", "gateway", "asset", "sensor", "job_plan", "rule")
 """in the order of writing: what a row points to stands before it"""
 
 
+_OURS: Row = {"origin": "plant"}
+"""what others made becomes the file's when the file names it"""
+
+
 def rows(definition: PlantDefinition) -> dict[str, dict[str, Row]]:
     """Table, key, row. A key is what the `read_...` queries call `key`."""
     return {
         "site": {site.name: {**asdict(site), "subscribe": list(site.subscribe)} for site in definition.sites},
-        "area": {f"{area.site}/{area.name}": asdict(area) for area in definition.areas},
-        "gateway": {gateway.name: asdict(gateway) for gateway in definition.gateways},
-        "asset": {asset.name: asdict(asset) for asset in definition.assets},
+        "area": {f"{area.site}/{area.name}": {**asdict(area), **_OURS} for area in definition.areas},
+        "gateway": {gateway.name: _gateway(gateway) for gateway in definition.gateways},
+        "asset": {asset.name: {**asdict(asset), **_OURS} for asset in definition.assets},
         "sensor": {sensor.name: _sensor(sensor) for sensor in definition.sensors},
         "job_plan": {
             plan.name: {
@@ -45,4 +50,25 @@ def _sensor(sensor: SensorDefinition) -> Row:
         "kind": str(sensor.kind),
         "codes": dict(sensor.codes),
         "detector": detector and {"kind": detector.kind, "parameters": dict(detector.parameters)},
+        "checks": {name: limit for name, limit in asdict(sensor.checks).items() if limit is not None},
+        **_OURS,
+    }
+
+
+def _gateway(gateway: Gateway) -> Row:
+    options: dict[str, Any] = {
+        "fields": dict(gateway.fields),
+        "names": dict(gateway.names),
+        "asset": gateway.asset,
+        "provision": [asdict(rule) for rule in gateway.provision],
+    }
+    if gateway.format is not PayloadFormat.JSON:
+        options["format"] = str(gateway.format)
+    if gateway.unknown is not UnknownNames.QUARANTINE:
+        options["unknown"] = str(gateway.unknown)
+    return {
+        "name": gateway.name,
+        "site": gateway.site,
+        "topic": gateway.topic,
+        "options": {name: value for name, value in options.items() if value},
     }

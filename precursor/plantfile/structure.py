@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from precursor.plantfile.document import Document, Value
-from precursor.plantfile.entries import DetectorEntry, PlantEntry
-from precursor.plantfile.problems import Path, Problem, closest, written
+from precursor.plantfile.entries import DetectorEntry, FieldsEntry, PlantEntry
+from precursor.plantfile.problems import Path, Problem, written
+from telemetry.names import closest
 
 __all__ = ["NOBODY", "Structure", "read_structure"]
 
@@ -23,28 +24,15 @@ NOBODY = "_" * 64
 
 # What a required key gets once its fault is on record.
 _HARMLESS: Mapping[str, Value] = {
-    "version": 1, "name": NOBODY, "topic": NOBODY, "sensors": [NOBODY], "priority": "low", "due_within": 1,
-    "sites": [{"name": NOBODY}], "kind": NOBODY,
+    "version": 1, "name": NOBODY, "sensors": [NOBODY], "priority": "low", "due_within": 1,
+    "sites": [{"name": NOBODY}], "kind": NOBODY, "match": NOBODY, "area": NOBODY,
 }  # fmt: skip
 # A fault in one of these hides no name that other parts of the file may speak of.
-_OWN_AFFAIRS = frozenset(
-    [
-        "title",
-        "quantity",
-        "unit",
-        "sent_in",
-        "topic",
-        "class",
-        "criticality",
-        "states",
-        "subscribe",
-        "tasks",
-        "parts",
-        "skills",
-        "hours",
-        "due_within",
-    ]
-)
+_OWN_AFFAIRS = frozenset([
+    "title", "quantity", "unit", "sent_in", "topic", "class", "criticality", "states", "subscribe", "tasks", "parts",
+    "skills", "hours", "due_within", "range", "flat_line", "spike", "rate", "format", "fields", "names", "asset",
+    "unknown", "provision", "match", "area",
+])  # fmt: skip
 _MOST_ROUNDS = 20
 _MOST_SHOWN = 60
 
@@ -118,8 +106,9 @@ def _place(detail: ErrorDetails) -> _Place:
                 model, entry = inner, path
         else:
             info = _fields(model).get(step, info if info and not _model_in(info.annotation) else None)
-            if info is not None and _model_in(info.annotation) is DetectorEntry:
-                model = DetectorEntry
+            inner = _model_in(info.annotation) if info else None
+            if inner is DetectorEntry or inner is FieldsEntry:  # one, where the others stand in lists
+                model = inner
     return _Place(path, entry, model, info)
 
 
@@ -145,7 +134,7 @@ def _message(detail: ErrorDetails, place: _Place) -> str:
     expected = _expected(place)
     if kind == "missing":
         return f"missing; expected {expected}"
-    if kind in {"duration", "amount", "name"}:
+    if kind in {"duration", "amount", "name", "range"}:
         return f"{_shown(found)} {detail['msg']}; expected {expected}"
     if kind == "literal_error":
         choices = str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")

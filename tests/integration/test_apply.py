@@ -14,11 +14,12 @@ from cbm.job_plan import Part
 from cbm.plans_store import load_job_plans
 from precursor.apply import apply
 from precursor.plantfile import PlantDefinition, PlantFileError, read_plant_file
+from precursor.plantfile.plan import Action
 from rules.store import load_rules
 from telemetry.batch import to_micros
 from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError
-from telemetry.plant import DetectorSpec, Plant, SensorKind
+from telemetry.plant import DetectorSpec, DoorChecks, Plant, SensorKind
 from telemetry.plant_store import load_plant, plant_revision
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plant.yaml"
@@ -62,6 +63,24 @@ async def add_reading(dsn: str, sensor: str) -> None:
         await connection.close()
 
 
+BORN = """
+    WITH new_area AS (
+        INSERT INTO area (site_id, name, origin) SELECT id, 'edge', 'birth' FROM site RETURNING id
+    ), new_asset AS (
+        INSERT INTO asset (name, area_id, origin) SELECT 'edge-1', id, 'birth' FROM new_area RETURNING id
+    )
+    INSERT INTO sensor (name, asset_id, unit, origin)
+    SELECT 'edge-1.speed', id, 'rpm', 'birth' FROM new_asset
+    UNION ALL SELECT 'P-102.oil', id, 'degC', 'provision' FROM asset WHERE name = 'P-102'
+"""
+"""an area, an asset and its sensor that a birth made, and a sensor that was made on an asset of the file"""
+
+
+def run(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement)
+
+
 async def loaded(dsn: str) -> Plant:
     connection = await asyncpg.connect(dsn)
     try:
@@ -83,10 +102,10 @@ def as_defined(plant: Plant) -> tuple[object, ...]:
         {
             (sensor.name, names[sensor.asset_id], sensor.kind, sensor.quantity, sensor.unit, sensor.topic,
              sensor.factor, sensor.offset, tuple(sorted(sensor.codes.items())), sensors.get(sensor.source_id or 0),
-             str(sensor.detector))
+             str(sensor.detector), sensor.checks)
             for sensor in plant.sensors
         },
-        {(gateway.name, gateway.topic, gateway.site) for gateway in plant.gateways},
+        {gateway.name: gateway for gateway in plant.gateways},
         set(plant.subscriptions),
     )  # fmt: skip
 
@@ -99,10 +118,10 @@ def as_written(definition: PlantDefinition) -> tuple[object, ...]:
         },
         {
             (sensor.name, sensor.asset, sensor.kind, sensor.quantity, sensor.unit, sensor.topic, sensor.factor,
-             sensor.offset, tuple(sorted(sensor.codes.items())), sensor.source, str(sensor.detector))
+             sensor.offset, tuple(sorted(sensor.codes.items())), sensor.source, str(sensor.detector), sensor.checks)
             for sensor in definition.sensors
         },
-        {(gateway.name, gateway.topic, gateway.site) for gateway in definition.gateways},
+        {gateway.name: gateway for gateway in definition.gateways},
         {text for site in definition.sites for text in site.subscribe},
     )  # fmt: skip
 
@@ -144,6 +163,98 @@ async def test_rules_and_job_plans_load_as_they_were_written(dsn: str, plant_fil
     }  # fmt: skip
     assert plans["check-lubrication"].parts == (Part(name="Bearing grease NLGI 2 (kg)", quantity=0.2),)
     assert plans["check-lubrication"].due_within_s == 2 * 86_400
+
+
+async def test_gateways_and_checks_load_as_they_were_written(dsn: str, plant_file: Path) -> None:
+    gateways = """\
+      - name: old-plc
+        topic: factory/{line}/{machine}/data
+        fields: {ts: time}
+        names: {V1: P-102.vib_de}
+        asset: "{line}-{machine}"
+        unknown: provision
+        provision: [{match: '*.temp', area: hall, class: pump, unit: degC}]
+      - {name: edge, format: sparkplug_b, unknown: reject}
+"""
+    edit(
+        plant_file,
+        ("    gateways:\n", f"    gateways:\n{gateways}"),
+        ('    subscribe: ["northfield/#"]\n', ""),
+        ("unit: m^3/h\n", "unit: m^3/h\n                range: [0, 50 l/s]\n                flat_line: 10 min\n"),
+    )
+    apply(dsn, plant_file)
+    plant, written = await loaded(dsn), read_plant_file(plant_file)
+    assert as_defined(plant) == as_written(written)
+    assert {gateway.name for gateway in plant.gateways} == {"gw-1", "old-plc", "edge"}
+    assert plant.sensor_by_name["P-101.flow"].checks == DoorChecks(low=0, high=180, flat_line_s=600)
+    assert plant.subscriptions == ("factory/+/+/data", "northfield/#")
+    assert apply(dsn, plant_file).as_text() == "nothing to change"
+
+
+def test_what_births_and_provisioning_made_is_left_alone(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    run(dsn, BORN)
+    before = everything(dsn)
+    assert apply(dsn, plant_file).as_text() == "nothing to change"
+    assert everything(dsn) == before
+
+
+async def test_an_asset_that_left_the_file_stays_while_others_sensors_hang_on_it(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    run(dsn, BORN)
+    edit(plant_file, ("- name: P-102", "- name: P-103"))
+    text = apply(dsn, plant_file).as_text()
+    assert "- sensor P-102.vib_de (retired; its readings stay)" in text
+    assert "asset P-102" not in text
+    plant = await loaded(dsn)
+    assert plant.sensor_by_name["P-102.oil"].asset_id in plant.asset_by_id
+    assert "P-102.vib_de" not in plant.sensor_by_name
+    run(dsn, "UPDATE sensor SET retired_at = now() WHERE name = 'P-102.oil'")
+    assert apply(dsn, plant_file).as_text().startswith("- asset P-102 (retired; its readings stay)\n")
+
+
+def test_an_area_and_a_site_that_left_the_file_stay_while_others_assets_are_in_them(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    run(dsn, "INSERT INTO asset (name, area_id, origin) SELECT 'edge-1', min(id), 'birth' FROM area")
+    edit(plant_file, ("name: northfield", "name: southfield"), ("northfield/", "southfield/"))
+    retired = {change.name for change in apply(dsn, plant_file).changes if change.action is Action.RETIRE}
+    with psycopg.connect(dsn) as connection:
+        areas = [f"northfield/{name}" for (name,) in connection.execute("SELECT name FROM area ORDER BY site_id, id")]
+    assert areas[0] not in retired
+    assert areas[1] in retired
+    assert "northfield" not in retired
+
+
+async def test_the_file_takes_over_what_it_names(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    run(dsn, BORN)
+    before = ids(dsn)
+    edit(
+        plant_file,
+        (
+            "          - name: P-102\n",
+            "          - {name: edge-1, sensors: [{name: speed, unit: rpm}]}\n          - name: P-102\n",
+        ),
+    )
+    text = apply(dsn, plant_file).as_text()
+    assert "~ sensor edge-1.speed: origin birth -> plant" in text
+    assert "~ asset edge-1: " in text
+    assert "origin birth -> plant" in text.split("~ asset edge-1: ")[1].splitlines()[0]
+    assert ids(dsn) == before
+    edit(plant_file, ("{name: edge-1,", "{name: edge-2,"))
+    assert "- sensor edge-1.speed (retired; its readings stay)" in apply(dsn, plant_file).as_text()
+    assert "edge-1.speed" not in (await loaded(dsn)).sensor_by_name
+
+
+async def test_the_unit_of_what_is_taken_over_is_bound_by_its_readings(dsn: str, plant_file: Path) -> None:
+    apply(dsn, plant_file)
+    run(dsn, BORN)
+    await add_reading(dsn, "P-102.oil")
+    old = "          - name: P-102\n            title: Cooling water pump 2\n            class: pump\n"
+    old += "            criticality: 3\n            sensors:\n"
+    edit(plant_file, (old, old + "              - {name: oil, unit: degF}\n"))
+    with pytest.raises(ConfigurationError, match="its unit can't change from degC to degF"):
+        apply(dsn, plant_file)
 
 
 def test_a_second_apply_changes_nothing(dsn: str, plant_file: Path) -> None:

@@ -8,7 +8,8 @@ import asyncpg
 import pyarrow as pa
 import pytest
 
-from ingest.decoder import Decoder, DoorLimits
+from ingest.decoder import Decoder
+from ingest.limits import DoorLimits
 from ingest.message import Message
 from precursor.apply import apply
 from precursor.evaluation import Evaluation
@@ -19,7 +20,6 @@ from telemetry.editions import detect_async
 from telemetry.journal import Journal
 from telemetry.plant_store import load_plant
 from telemetry.reading_files import ReadingTable
-from telemetry.store import ReadingStore
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -75,9 +75,9 @@ async def commit(connection: asyncpg.Connection, messages: list[Message]) -> Non
         job_plans={},
         evaluation=Evaluation(plant, []),
         journal=Journal(),
-        store=ReadingStore(await detect_async(connection)),
+        edition=await detect_async(connection),
     )
-    await transaction.commit(connection, Decoder(plant).decode(messages, to_micros(NOW)))
+    await transaction.commit(connection, Decoder(plant).decode(messages, to_micros(NOW)), NOW)
 
 
 async def test_messages_from_1970_or_2100_are_rejected_and_make_no_piece(plant: asyncpg.Connection) -> None:

@@ -17,6 +17,7 @@ from ingest.message import Message
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor.apply import apply
 from precursor.engine import Engine, EngineOptions
+from precursor.session import SessionOptions
 from simulators import gateway
 from simulators.publisher import publish
 from telemetry import rollups
@@ -37,7 +38,7 @@ async def running(
     dsn: str, port: int, *, silence_s: float = 5.0, client_id: str = "engine", source: MqttSource | None = None
 ) -> AsyncIterator[Engine]:
     source = source or MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id=client_id))
-    engine = Engine(dsn=dsn, source=source, options=EngineOptions(silence_s=silence_s))
+    engine = Engine(dsn=dsn, source=source, options=EngineOptions(session=SessionOptions(silence_s=silence_s)))
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))
     try:

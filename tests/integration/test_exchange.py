@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbm import state_rollup
-from ingest.decoder import DoorLimits
+from ingest.limits import DoorLimits
 from precursor.exchange import Imported, import_readings
 from telemetry import database, rollups
 from telemetry.arrow import EARLIEST, LATEST, read_table

@@ -156,7 +156,19 @@ async def test_the_look_for_collisions_opens_one_week_and_its_index(
     assert "Seq Scan" not in plan
 
 
-ROW = st.tuples(st.integers(0, 6), st.integers(1, 3), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0, 2]))
+async def test_what_the_door_lowered_is_a_duplicate_when_it_is_sent_again_as_it_was(
+    connection: asyncpg.Connection, store: ReadingStore
+) -> None:
+    lowered = ReadingBatch.of([T0, T0 + 1, T0 + 2], [1, 1, 1], [5, 5, 5], [1, 2, 0])
+    await write(connection, store, lowered)
+    again = ReadingBatch.of([T0, T0 + 1, T0 + 2, T0, T0 + 2], [1] * 5, [5, 5, 5, 6, 5], [0, 0, 0, 0, 1])
+    written = await write(connection, store, again)
+    assert written.duplicate.tolist() == [True, True, True, False, False]
+    assert written.conflicting.tolist() == [False, False, False, True, True]
+    assert {row[3] for row in await stored(connection) if row[0] < T0 + 2} == {1, 2}
+
+
+ROW = st.tuples(st.integers(0, 6), st.integers(1, 3), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0, 1, 2]))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,11 +184,10 @@ async def test_whatever_arrives_the_first_reading_of_an_instant_stays_and_every_
         written = await write(connection, store, batch)
         assert (written.stored.astype(int) + written.duplicate + written.conflicting == 1).all()
         for position, (offset, sensor, value, quality) in enumerate(rows):
-            known = expected.setdefault((T0 + offset, sensor), (value, quality))
-            if written.stored[position] or written.duplicate[position]:
-                assert known == (value, quality)
-            else:
-                assert known != (value, quality)
+            is_new = (T0 + offset, sensor) not in expected
+            known_value, known_quality = expected.setdefault((T0 + offset, sensor), (value, quality))
+            assert written.stored[position] == is_new
+            assert written.conflicting[position] == (known_value != value or known_quality < quality)
     assert await stored(connection) == {(t, s, v, q) for (t, s), (v, q) in expected.items()}
 
 

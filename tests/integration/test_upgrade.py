@@ -27,6 +27,7 @@ from ingest.mqtt import MqttOptions, MqttSource
 from precursor.apply import apply
 from precursor.embedded import embedded_database
 from precursor.engine import Engine, EngineOptions
+from precursor.session import SessionOptions
 from simulators import gateway
 from simulators.publisher import publish
 from telemetry import database, rollups, schema
@@ -533,7 +534,7 @@ def message(second: float, value: float) -> gateway.Message:
 @asynccontextmanager
 async def running(dsn: str, port: int) -> AsyncIterator[Engine]:
     source = MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id="engine"))
-    engine = Engine(dsn=dsn, source=source, options=EngineOptions(silence_s=5.0))
+    engine = Engine(dsn=dsn, source=source, options=EngineOptions(session=SessionOptions(silence_s=5.0)))
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))
     try:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.decoded import Decoded, RejectReason
-from ingest.decoder import Decoder, DoorLimits
+from ingest.decoded import Decoded
+from ingest.reasons import RejectReason
+from ingest.decoder import Decoder
+from ingest.limits import DoorLimits
 from ingest.message import Message
 from precursor.bench.workload import bench_plant
 from precursor.parts import engine_options, retention_policy
@@ -27,7 +29,7 @@ def decode(moment: datetime, limits: DoorLimits) -> Decoded:
 
 
 def test_a_reading_older_than_readings_are_kept_is_rejected_by_the_name_of_the_setting() -> None:
-    limits = engine_options(read_settings(retention={"readings_days": 30})).limits
+    limits = engine_options(read_settings(retention={"readings_days": 30})).session.limits
     decoded = decode(NOW - 30 * DAY - timedelta(seconds=1), limits)
     assert len(decoded.batch) == 0
     assert [rejection.reason for rejection in decoded.rejections] == [RejectReason.TOO_OLD_TIMESTAMP]
@@ -37,12 +39,12 @@ def test_a_reading_older_than_readings_are_kept_is_rejected_by_the_name_of_the_s
 
 
 def test_a_clock_that_was_never_set_is_told_as_such_whatever_is_kept() -> None:
-    limits = engine_options(read_settings(retention={"readings_days": 30})).limits
+    limits = engine_options(read_settings(retention={"readings_days": 30})).session.limits
     assert "is the device's clock set?" in decode(datetime(1990, 1, 1, tzinfo=UTC), limits).rejections[0].detail
 
 
 def test_without_the_setting_history_is_let_in() -> None:
-    limits = engine_options(read_settings()).limits
+    limits = engine_options(read_settings()).session.limits
     assert limits.max_age_s is None
     assert len(decode(NOW - 8000 * DAY, limits).batch) == 1
 
@@ -50,7 +52,7 @@ def test_without_the_setting_history_is_let_in() -> None:
 @pytest.mark.parametrize("days", [1, 30, 36_500])
 def test_what_the_door_lets_in_is_never_about_to_go(days: int) -> None:
     settings = read_settings(retention={"readings_days": days})
-    limits, policy = engine_options(settings).limits, retention_policy(settings)
+    limits, policy = engine_options(settings).session.limits, retention_policy(settings)
     limits = DoorLimits(earliest=datetime(1900, 1, 1, tzinfo=UTC), max_age_s=limits.max_age_s)
     oldest_us = limits.oldest_us(to_micros(NOW))
     goes_us = to_micros(thrown_away_before(policy.keep[SeriesClass.READINGS], NOW))

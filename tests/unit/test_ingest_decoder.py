@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from ingest.codecs import json_readings as json_codec
 from ingest.codecs.json_readings import Fault, Item
-from ingest.decoded import Decoded, Rejection, RejectReason
-from ingest.decoder import Decoder, DoorLimits
+from ingest.decoded import Decoded, Rejection
+from ingest.reasons import RejectReason
+from ingest.decoder import Decoder
+from ingest.limits import DoorLimits
 from ingest.message import Message
 from telemetry.plant import Gateway, Plant, Sensor, SensorKind
 from telemetry.quality import Quality
@@ -256,11 +258,11 @@ def test_gateway_sends_a_snapshot() -> None:
 @pytest.mark.parametrize(
     ("payload", "reasons", "stored"),
     [
-        pytest.param({"sensor": "P-999.vib", "ts": TS, "value": 1}, ["unknown_sensor"], 0, id="no such sensor"),
+        pytest.param({"sensor": "P-999.vib", "ts": TS, "value": 1}, ["quarantined"], 0, id="no such sensor"),
         pytest.param({"sensor": "P-101.vib.score", "ts": TS, "value": 1}, ["unknown_sensor"], 0, id="derived sensor"),
         pytest.param({"ts": TS, "value": 1}, ["unknown_sensor"], 0, id="sensor not named"),
         pytest.param({"sensor": 11, "ts": TS, "value": 1}, ["unknown_sensor"], 0, id="sensor is a number"),
-        pytest.param({"sensor": "\0\ud800", "ts": TS, "value": 1}, ["unknown_sensor"], 0, id="unprintable name"),
+        pytest.param({"sensor": "\0\ud800", "ts": TS, "value": 1}, ["quarantined"], 0, id="unprintable name"),
         pytest.param({"sensor": "P-101.vib", "ts": TS}, ["missing_value"], 0, id="no value"),
         pytest.param([{"sensor": "P-101.vib", "ts": TS, "value": "x"}], ["wrong_type"], 0, id="text for a number"),
         pytest.param({"ts": [TS], "values": 5}, ["wrong_type"], 0, id="values is a number"),
@@ -278,7 +280,7 @@ def test_gateway_sends_a_snapshot() -> None:
         ),
         pytest.param(
             {"ts": [TS, TS], "values": {"A": [1, None], "P-101.vib": [1, 2]}},
-            ["unknown_sensor"],
+            ["quarantined"],
             2,
             id="one unknown column",
         ),
@@ -288,7 +290,8 @@ def test_gateway_sends_a_snapshot() -> None:
 )
 def test_gateway_items_are_rejected_alone(payload: Any, reasons: list[str], stored: int) -> None:
     decoded = decode(payload, topic="gw/plc-1")
-    assert [rejection.reason for rejection in decoded.rejections] == reasons
+    turned_away = [rejection.reason for rejection in decoded.rejections] + ["quarantined"] * len(decoded.held)
+    assert turned_away == reasons
     assert len(decoded.batch) == stored
     assert all(rejection.source == "plc-1" for rejection in decoded.rejections)
     assert all(rejection.detail.isprintable() for rejection in decoded.rejections)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from precursor.plantfile import entries, read_plant_file, read_plant_text
 from precursor.plantfile.document import Document, parse
 from precursor.plantfile.topics import covers
-from precursor.plantfile.units import conversion, same_unit
+from telemetry.units import conversion, same_unit
 from telemetry.plant import SensorKind
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +17,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "The file": entries.PlantEntry,
     "A site": entries.SiteEntry,
     "A gateway": entries.GatewayEntry,
+    "Field names": entries.FieldsEntry,
+    "A provision rule": entries.ProvisionEntry,
     "An area": entries.AreaEntry,
     "An asset": entries.AssetEntry,
     "A sensor": entries.SensorEntry,

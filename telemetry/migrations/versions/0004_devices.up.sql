@@ -29,6 +29,9 @@ CREATE TABLE device (
     last_seen_at timestamptz,
     -- the device's clock minus ours, s
     clock_offset_s float8,
+    -- its largest sample, and the begin, of the stretch under way: `ingest.registry_store` says how
+    clock_peak_s float8,
+    clock_since timestamptz,
     hardware text NOT NULL DEFAULT '',
     firmware text NOT NULL DEFAULT '',
     -- whatever else its birth says about it
@@ -70,8 +73,9 @@ CREATE TABLE quarantined_name (
     readings bigint NOT NULL DEFAULT 0,
     first_at timestamptz NOT NULL DEFAULT now(),
     last_at timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (source, name)
-);
+    -- one name in two units is held twice: its values are not of one kind
+    UNIQUE (source, name, unit)
+) WITH (fillfactor = 50);
 CREATE TABLE quarantined_reading (
     name_id int NOT NULL REFERENCES quarantined_name ON DELETE CASCADE,
     time timestamptz NOT NULL,
@@ -92,3 +96,18 @@ CREATE TABLE sensor_finding (
     last_at timestamptz NOT NULL,
     PRIMARY KEY (sensor_id, finding)
 ) WITH (fillfactor = 50);
+
+-- What people ask devices to do; the engine sends it, or says why not.
+CREATE TABLE device_command (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device text NOT NULL,
+    metric text NOT NULL,
+    -- as JSON: a number, a boolean or a text
+    value jsonb NOT NULL,
+    requested_by text NOT NULL DEFAULT '',
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    settled_at timestamptz,
+    -- why it was not sent; NULL with settled_at: it was
+    refused text
+);
+CREATE INDEX device_command_pending ON device_command (id) WHERE settled_at IS NULL;

@@ -1,4 +1,4 @@
-"""Units of a plant file: what pint knows, what people mean, and how one becomes the other."""
+"""Units: what pint knows, what people mean, and how one becomes the other."""
 
 import re
 import tokenize
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import pint
 
-from precursor.plantfile.problems import closest
+from telemetry.names import closest
 
 __all__ = ["Conversion", "UnitError", "check_unit", "conversion", "same_unit"]
 
