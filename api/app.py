@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from api import (
     alarms,
     assets,
+    commands,
     devices,
     health,
     kpis,
@@ -76,7 +77,10 @@ def create_app(
     app.state.engine_status = engine_status
     app.state.release = release
     app.state.newest_revision = newest_revision or _newest_revision()
-    rooms = (assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger, devices, quarantine, health)
+    rooms = (
+        assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger,
+        devices, commands, quarantine, health,
+    )  # fmt: skip
     for room in rooms:
         app.include_router(room.router)
 

@@ -96,6 +96,8 @@ class Judged:
 class _Passed:
     """What a pass over a batch came to."""
 
+    told: ReadingBatch
+    """the readings that were compared"""
     found: dict[Finding, Positions]
     """positions in the batch"""
     rows: Positions
@@ -121,6 +123,8 @@ class DoorCheckState:
         self._soonest = (self._rate + 1) // 2
         self._latest = np.where(self._rate > 0, 2 * self._rate, _EVER)
         self._history = History.fresh(len(compared))
+        self._ahead: _Passed | None = None
+        """what the last batch judged comes to if all of it is new, as it nearly always is"""
 
     @property
     def sensor_ids(self) -> npt.NDArray[np.int32]:
@@ -134,9 +138,8 @@ class DoorCheckState:
         """
         outside = self._outside(batch)
         found = {Finding.OUT_OF_RANGE: outside}
-        passed = self._pass(batch, outside, historical)
-        if passed is not None:
-            found.update(passed.found)
+        self._ahead = self._pass(batch, self._told(batch, historical), outside)
+        found.update(self._ahead.found)
         masks: dict[Finding, Mask] = {}
         quality = batch.quality
         for finding, positions in found.items():
@@ -153,9 +156,11 @@ class DoorCheckState:
 
     def fold(self, batch: ReadingBatch) -> None:
         """Take over readings that were stored, with the quality they were stored with, in order of arrival."""
-        passed = self._pass(batch, self._outside(batch), None)
-        if passed is not None:
-            self._history.put(passed.rows, passed.history)
+        told = self._told(batch, None)
+        passed, self._ahead = self._ahead, None
+        if passed is None or not _same(passed.told, batch.take(told)):
+            passed = self._pass(batch, told, self._outside(batch))
+        self._history.put(passed.rows, passed.history)
 
     def snapshot(self) -> bytes:
         """The whole state; `restore` continues from it exactly. Sensors never heard take no room."""
@@ -170,6 +175,7 @@ class DoorCheckState:
         """
         arrays = unpack(_LABEL, body)
         rows, positions = self._compared.find(arrays.pop("sensor_id"))
+        self._ahead = None
         self._history = History.fresh(self._compared.ids.size)
         self._history.put(rows, History(**arrays).take(positions))
 
@@ -179,16 +185,23 @@ class DoorCheckState:
         value = batch.value[positions]
         return positions[(value < self._low[rows]) | (value > self._high[rows])]
 
-    def _pass(self, batch: ReadingBatch, outside: Positions, historical: Mask | None) -> _Passed | None:
-        """Compare the readings of a batch with what came before; None: none of them is of a sensor that is compared."""
-        rows, positions = self._compared.find(batch.sensor_id)
-        told = batch.quality[positions] != Quality.STALE
+    def _told(self, batch: ReadingBatch, historical: Mask | None) -> Positions:
+        """Positions of readings that are compared with what came before."""
+        if not self._compared.ids.size:
+            return np.empty(0, np.intp)
+        told = self._compared.rows(batch.sensor_id) >= 0
+        told &= batch.quality != Quality.STALE
         if historical is not None:
-            told &= ~historical[positions]
-        if not told.all():
-            rows, positions = rows[told], positions[told]
+            told &= ~historical
+        return np.flatnonzero(told)
+
+    def _pass(self, batch: ReadingBatch, positions: Positions, outside: Positions) -> _Passed:
+        """Compare the readings at these positions with what came before; `outside`: those that have no value."""
+        told = batch.take(positions)
+        rows = self._compared.rows(told.sensor_id)
+        found = dict[Finding, Positions]()
         if not rows.size:
-            return None
+            return _Passed(told=told, found=found, rows=rows, history=self._history.take(rows))
         arrival = grouped(rows, self._compared.ids.size)
         rows, positions = rows[arrival], positions[arrival]
         starts = starts_of(rows)
@@ -197,7 +210,6 @@ class DoorCheckState:
 
         touched = rows[starts]
         after = self._history.take(touched)
-        found = dict[Finding, Positions]()
         time = batch.time[positions]
         before = after.highest_before(time, starts)
         distance, newer = time - before, time > before
@@ -220,7 +232,7 @@ class DoorCheckState:
             flat = time - after.take_held(owner, time, value, starts) > self._flat[rows]
             spiky = after.take_level(owner, value, self._spike[rows], starts)
             found[Finding.FLAT_LINE], found[Finding.SPIKE] = positions[flat], positions[spiky]
-        return _Passed(found=found, rows=touched, history=after)
+        return _Passed(told=told, found=found, rows=touched, history=after)
 
 
 class _Lookup:
@@ -230,16 +242,29 @@ class _Lookup:
         self.ids = np.array(ids, np.int32)
         """sorted"""
         # By id, with one more for all that are greater: sensors are numbered from 1 on.
-        self._row = np.full(max(ids, default=0) + 2, -1, np.int32)
-        self._row[self.ids] = np.arange(self.ids.size, dtype=np.int32)
+        self._row = np.full(max(ids, default=0) + 2, -1, np.intp)
+        self._row[self.ids] = np.arange(self.ids.size)
+
+    def rows(self, sensor_id: npt.NDArray[np.int32]) -> Positions:
+        """The row of each reading; -1: it is of another sensor."""
+        return self._row[np.minimum(sensor_id, self._row.size - 1)]
 
     def find(self, sensor_id: npt.NDArray[np.int32]) -> tuple[Positions, Positions]:
         """Rows of the readings that are of these sensors, and the positions of those readings."""
         if not self.ids.size:
             return np.empty(0, np.intp), np.empty(0, np.intp)
-        rows = self._row[np.minimum(sensor_id, self._row.size - 1)]
+        rows = self.rows(sensor_id)
         positions = np.flatnonzero(rows >= 0)
-        return rows[positions].astype(np.intp), positions
+        return rows[positions], positions
+
+
+def _same(one: ReadingBatch, other: ReadingBatch) -> bool:
+    """Whether two batches have the same readings, be their quality lowered or not."""
+    return (
+        np.array_equal(one.time, other.time)
+        and np.array_equal(one.sensor_id, other.sensor_id)
+        and np.array_equal(one.value, other.value)
+    )
 
 
 def _compares(checks: DoorChecks) -> bool:

@@ -83,7 +83,6 @@ class History:
         """At each reading the last distance of its sensor that was measured before it, µs; 0: not known."""
         at = np.where(measured, np.arange(measured.size), -1)
         at[1:] = at[:-1].copy()
-        at[starts] = -1
         return _carried(distance, at, starts, self.distance)
 
     def take_times(self, time: Times, distance: Times, measured: Mask, starts: Positions) -> None:
@@ -169,7 +168,7 @@ def _carried(column: Times, at: Positions, starts: Positions, known: Times) -> T
     """What a column had at the highest of the positions `at` that came up to each reading in its group.
 
     Args:
-        at: positions in the column; -1: none.
+        at: positions in the column; those of groups before count for none, like -1.
         known: what to give where there is none yet, for each group.
     """
     sizes = np.diff(starts, append=at.size)

@@ -298,7 +298,10 @@ async def drop(connection: asyncpg.Connection, name: str, *, source: str | None 
     Raises:
         NotHeldError: nothing is.
     """
-    rows = await connection.fetch(_SQL["drop"], storable(name), source)
-    if not rows:
-        raise NotHeldError(name, source)
-    return sum(int(row["readings"]) for row in rows)
+    async with connection.transaction():
+        numbers = [row["id"] for row in await connection.fetch(_SQL["lock_held"], storable(name), source)]
+        if not numbers:
+            raise NotHeldError(name, source)
+        status = await connection.execute(_SQL["drop_readings"], numbers)
+        await connection.execute(_SQL["drop_names"], numbers)
+    return int(status.rpartition(" ")[2])

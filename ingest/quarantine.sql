@@ -73,12 +73,21 @@ RETURNING q.time
 UPDATE quarantined_name SET readings = readings - $2 WHERE id = $1
 
 -- name: drop_empty
-DELETE FROM quarantined_name AS q
-WHERE q.id = $1 AND NOT EXISTS (SELECT FROM quarantined_reading WHERE name_id = q.id)
+-- By its count, which is looked at again once it is locked: readings that came meanwhile are not seen by this statement.
+DELETE FROM quarantined_name WHERE id = $1 AND readings = 0
 
--- name: drop
-DELETE FROM quarantined_name WHERE name = $1 AND ($2::text IS NULL OR source = $2)
-RETURNING readings
+-- name: lock_held
+SELECT id
+FROM quarantined_name
+WHERE name = $1 AND ($2::text IS NULL OR source = $2)
+ORDER BY source, name, unit
+FOR UPDATE
+
+-- name: drop_readings
+DELETE FROM quarantined_reading WHERE name_id = ANY ($1::int[])
+
+-- name: drop_names
+DELETE FROM quarantined_name WHERE id = ANY ($1::int[])
 
 -- name: newest_held
 SELECT time, value, text, quality FROM quarantined_reading WHERE name_id = $1 ORDER BY time DESC LIMIT $2

@@ -17,6 +17,7 @@ _LATEST_US = to_micros(datetime(9000, 1, 1, tzinfo=UTC))
 _UNSIGNED = 1 << 64
 _SIGN = 1 << 63
 _COUNTERS = range(256)
+_METRIC_COLUMNS = ["device_id", "name", "alias", "datatype", "unit", "low", "high"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +85,12 @@ async def save_metrics(connection: asyncpg.Connection, device: str, rows: Sequen
         return
     wanted = {storable(row.name): _columns(row) for row in rows}
     kept = {row[0]: tuple(row)[1:] for row in await connection.fetch(_SQL["metrics_of"], number)}
-    gone = [name for name in kept if name not in wanted]
+    gone = [name for name, columns in kept.items() if wanted.get(name) != columns]
     if gone:
         await connection.execute(_SQL["drop_metrics"], number, gone)
-    put = [(name, *columns) for name, columns in wanted.items() if kept.get(name) != columns]
+    put = [(number, name, *columns) for name, columns in wanted.items() if kept.get(name) != columns]
     if put:
-        await connection.execute(_SQL["put_metrics"], number, *(list(column) for column in zip(*put, strict=True)))
+        await connection.copy_records_to_table("sparkplug_metric", records=put, columns=_METRIC_COLUMNS)
 
 
 async def load_sparkplug(connection: asyncpg.Connection) -> SparkplugRows:

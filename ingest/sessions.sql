@@ -17,15 +17,6 @@ SELECT name, alias, datatype, unit, low, high FROM sparkplug_metric WHERE device
 -- name: drop_metrics
 DELETE FROM sparkplug_metric WHERE device_id = $1 AND name = ANY ($2::text[])
 
--- name: put_metrics
-INSERT INTO sparkplug_metric AS m (device_id, name, alias, datatype, unit, low, high)
-SELECT $1, name, alias, datatype, unit, low, high
-FROM unnest($2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::float8[], $7::float8[])
-    AS metric (name, alias, datatype, unit, low, high)
-ON CONFLICT (device_id, name) DO UPDATE
-SET alias = excluded.alias, datatype = excluded.datatype, unit = excluded.unit,
-    low = excluded.low, high = excluded.high
-
 -- name: load_nodes
 SELECT device.name AS device, node.bd_seq, node.seq, node.born_at
 FROM sparkplug_node AS node

@@ -57,6 +57,8 @@ class BrokerOptions:
     address: str = ""
     """to listen on; empty: all"""
     port: int = 8883
+    sqlite_plugin: str = ""
+    """Mosquitto 2.1 or newer: where its library mosquitto_persist_sqlite.so is; empty: snapshots, as 2.0 has them"""
     max_payload_bytes: int = 262_144
     """what the engine takes"""
     engine_user: str = "engine"
@@ -172,8 +174,13 @@ def configuration(options: BrokerOptions) -> str:
         door += ["allow_anonymous false", f"acl_file {folder}/acl"]
     if options.access is Access.PASSWORD:
         door += [f"password_file {folder}/passwd"]
+    store = _SQLITE.format(plugin=options.sqlite_plugin) if options.sqlite_plugin else _SNAPSHOTS
     return _CONFIGURATION.format(
-        data=options.data.rstrip("/"), payload=options.max_payload_bytes, packet=packet, door="\n".join(door)
+        data=options.data.rstrip("/"),
+        store=store,
+        payload=options.max_payload_bytes,
+        packet=packet,
+        door="\n".join(door),
     )
 
 
@@ -296,17 +303,27 @@ def _as_filter(topic: str) -> str:
     return "/".join("+" if _LEVEL_NAME.search(level) else level for level in topic.split("/"))
 
 
+_SNAPSHOTS = """\
+persistence true
+# How often Mosquitto writes all its queues to disk (it takes one second more); it also does when it is stopped in
+# order, but not when it is killed or loses power: what it acknowledged since is lost then, where the engine did not
+# have it yet. Its default is 30 minutes. With more than a million messages waiting each time takes seconds. Seconds.
+autosave_interval 1"""
+
+_SQLITE = """\
+plugin {plugin}
+# Each message is on disk a moment after it is acknowledged, instead of every 5 seconds, and survives a power cut.
+plugin_opt_flush_period 0
+plugin_opt_sync full"""
+
 _CONFIGURATION = """\
 # Mosquitto as Precursor needs it: nothing that was acknowledged to a device may be lost before it is stored.
 # Written by `precursor broker files`; see docs/security.md and docs/no-loss.md.
 
 # The engine keeps a session and acknowledges a message only after it is committed to the database. While the
 # engine or its database is away, the broker queues; with persistence the queue survives a restart of the broker.
-persistence true
 persistence_location {data}/
-# How often Mosquitto writes its queues to disk; it also does when it is stopped in order, but not when it is
-# killed or loses power. Its default is 30 minutes. Seconds.
-autosave_interval 1
+{store}
 
 # The defaults are made for small devices and hurt a consumer that acknowledges after COMMIT:
 # 20 messages in flight (then one commit carries at most 20 messages) ...

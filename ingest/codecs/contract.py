@@ -23,7 +23,7 @@ class Item:
     """finite, or a text that only the sensor's codes can tell"""
     quality: int
     unit: str | None = None
-    """as sent, where the payload says so; the door converts"""
+    """where the payload names one, in pint's spelling if the form has its own; the door converts"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

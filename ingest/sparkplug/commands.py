@@ -34,7 +34,8 @@ def write_request(
 ) -> Command:
     """Ask a node or device to set one of its metrics.
 
-    The value is checked against the data type of its birth. It goes by alias where the birth gave one, else by name.
+    The value is checked against the data type of its birth. It goes by alias where the birth gave one, else by name,
+    and with its data type, though it should not: some edge nodes cannot read a value without one.
 
     Raises:
         ConfigurationError: the host is passive, the device is not there, has no such metric, says that it is read-only,

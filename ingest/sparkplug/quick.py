@@ -122,26 +122,13 @@ def _values(columns: Any, metrics: list[Metric], frames: Any, *, named: bool) ->
     if "" in fields:
         raise _NotPlainError
     if len(fields) == 1:
-        values = _column(columns, fields.pop(), metrics)
-    else:
-        _check_tags(columns, metrics, frames, named=named)
-        by_field = {
-            field: iter(_column(columns, field, [metric for metric in metrics if metric.field == field]))
-            for field in fields
-        }
-        values = [next(by_field[metric.field]) for metric in metrics]
-    # One value each: as many as there are metrics, in all fields together.
-    total = (
-        len(columns.int_value)
-        + len(columns.long_value)
-        + len(columns.float_value)
-        + len(columns.double_value)
-        + len(columns.boolean_value)
-        + len(columns.string_value)
-    )
-    if total != len(metrics):
-        raise _NotPlainError
-    return values
+        return _column(columns, fields.pop(), metrics)
+    _check_tags(columns, metrics, frames, named=named)
+    by_field = {
+        field: iter(_column(columns, field, [metric for metric in metrics if metric.field == field]))
+        for field in fields
+    }
+    return [next(by_field[metric.field]) for metric in metrics]
 
 
 def _column(columns: Any, field: str, metrics: Sequence[Metric]) -> list[float | str]:

@@ -7,12 +7,13 @@ from typing import Final
 
 import msgspec
 
-from ingest.sparkplug.topics import NAMESPACE, state_topic
+from ingest.sparkplug.topics import state_topic
 from telemetry.errors import ConfigurationError
 
-__all__ = ["HostIdentity", "HostMode", "HostSession", "StateMessage", "Subscription", "read_state"]
+__all__ = ["HostIdentity", "HostMode", "HostSession", "StateMessage", "read_state"]
 
 _LONGEST_ID: Final = 200
+_RESERVED: Final = re.compile(r"[+#/\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class HostMode(StrEnum):
@@ -47,14 +48,6 @@ class StateMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
-    """A topic filter to listen on."""
-
-    filter: str
-    qos: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HostIdentity:
     """Who the host application is. Its id must be no other host's.
 
@@ -64,29 +57,18 @@ class HostIdentity:
 
     host_id: str
     mode: HostMode = HostMode.SECONDARY_PASSIVE
-    groups: tuple[str, ...] = ()
-    """groups to listen to; empty: all"""
 
     def __post_init__(self) -> None:
-        for what, name in (("host id", self.host_id), *(("group", group) for group in self.groups)):
-            if not 0 < len(name) <= _LONGEST_ID or re.search(r"[+#/\x00-\x1f\x7f-\x9f\ud800-\udfff]", name):
-                raise ConfigurationError(
-                    f"the Sparkplug {what} {name[:40]!r} cannot stand in a topic: 1 to {_LONGEST_ID} characters without"
-                    " +, #, / and control characters are needed"
-                )
+        if not 0 < len(self.host_id) <= _LONGEST_ID or _RESERVED.search(self.host_id):
+            raise ConfigurationError(
+                f"the Sparkplug host id {self.host_id[:40]!r} cannot stand in a topic: 1 to {_LONGEST_ID} characters"
+                " without +, #, / and control characters are needed"
+            )
 
     @property
     def state_topic(self) -> str:
         """Where it says whether it is there."""
         return state_topic(self.host_id)
-
-    def subscriptions(self) -> tuple[Subscription, ...]:
-        """What to listen on, at once after CONNACK and before anything is published.
-
-        At QoS 1, so that the Will of an edge node, which is sent at QoS 1, arrives as it was sent.
-        """
-        spaces = tuple(Subscription(filter=f"{NAMESPACE}/{group}/#", qos=1) for group in self.groups or ("+",))
-        return (Subscription(filter=self.state_topic, qos=1), *spaces) if self.mode.sends_state else spaces
 
     def session(self, now_us: int) -> "HostSession":
         """A connection that is about to be made, at the wall-clock time `now_us` (µs since 1970-01-01 UTC)."""
@@ -97,16 +79,13 @@ class HostIdentity:
 class HostSession:
     """One connection to one broker: make a new one for each CONNECT, for each broker its own.
 
-    The order is: CONNECT with `will`, CONNACK, subscribe, `birth`; and `death` before it goes.
+    It must be a clean one (MQTT 5: Clean Start, and a Session Expiry Interval of 0). The order is: CONNECT with `will`,
+    CONNACK, subscribe, `birth`; and `death` before it goes.
     """
 
     identity: HostIdentity
     timestamp_ms: int
     """of the CONNECT; the birth has the same, so that a late Will of an older connection can be told"""
-    clean_start: bool = True
-    """MQTT 5: Clean Start; MQTT 3.1.1: Clean Session"""
-    session_expiry_s: int = 0
-    """MQTT 5"""
 
     def will(self) -> StateMessage | None:
         """What the broker says for us when the connection is lost. None: this mode has no STATE."""

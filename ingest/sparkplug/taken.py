@@ -18,10 +18,12 @@ _LONGEST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A message to send after COMMIT, at QoS 0 and not retained."""
+    """A message to send after COMMIT."""
 
     topic: str
     payload: bytes
+    qos: int = 0
+    retain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

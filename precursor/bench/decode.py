@@ -1,10 +1,12 @@
-"""The decoder's stage: payloads of each form to checked columns; beside it the JSON parser alone."""
+"""The decoder's stage: payloads of each form to checked columns; beside it the parser of JSON or protobuf alone."""
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
 from ingest.decoder import Decoder
+from ingest.sparkplug.schema import WirePayload
 from precursor.bench.report import LossError, Result
 from precursor.bench.rounds import Watch, take_turns
 from precursor.bench.sizes import Sizes
@@ -17,6 +19,7 @@ _FORMS: tuple[tuple[str, Form], ...] = (
     ("ingest.decode_single", "single"),
     ("ingest.decode_array_100", "array"),
     ("ingest.decode_columnar_100", "columnar"),
+    ("ingest.decode_sparkplug_100", "sparkplug"),
 )
 DECODE_STEPS = len(_FORMS)
 """how often `measure_decode` calls `watch`"""
@@ -35,7 +38,7 @@ async def measure_decode(*, sizes: Sizes, watch: Watch) -> list[Result]:
 async def _measure(name: str, form: Form, decoder: Decoder, sizes: Sizes, watch: Watch) -> Result:
     workload = Workload(form=form, sensors=sizes.sensors, prefix=_PREFIX)
     count = sizes.decode_messages if form == "single" else sizes.decode_messages // 10
-    readings = count * workload.readings
+    readings = workload.total(count)
     messages = list(workload.messages(0, count))
     watch(f"{name}: {sizes.decode_rounds} rounds of {readings:,} readings")
 
@@ -45,8 +48,9 @@ async def _measure(name: str, form: Form, decoder: Decoder, sizes: Sizes, watch:
             raise LossError(f"{name}: {len(decoded.batch)} of {readings} readings were decoded")
 
     async def parse(_number: int) -> None:
+        read: Callable[[bytes], object] = WirePayload.FromString if form == "sparkplug" else msgspec.json.decode
         for message in messages:
-            msgspec.json.decode(message.payload)
+            read(message.payload)
 
     took_s = await take_turns({"decode": decode, "parse": parse}, sizes.decode_rounds)
     return Result(name=name, value=readings / took_s["decode"], limit=readings / took_s["parse"])

@@ -119,9 +119,9 @@ class EndToEnd:
             TransientError: broker or database went away, or nothing moved for minutes.
         """
         await empty(self._connection)
-        readings = messages * workload.readings
+        readings = workload.total(messages)
         commits = _Commits()
-        async with self._queued(workload, messages) as session, self._engine(session, commits) as (source, until):
+        async with self._queued(workload, messages) as session, self._engine(session, commits) as (_, source, until):
             meanwhile = None
             if not self._keeps_sessions:
                 await until(lambda: source.connected)
@@ -135,6 +135,27 @@ class EndToEnd:
                 await meanwhile
         account = await count(self._connection, name=name, published=readings)
         return Drained(wall_s=wall_s, account=account)
+
+    async def stream(self, name: str, workload: Workload, *, messages: int) -> Drained:
+        """Publish to a running engine as fast as the broker takes it; from the first publish to the last COMMIT.
+
+        Raises:
+            LossError, TransientError: as `drain`.
+        """
+        await empty(self._connection)
+        readings = workload.total(messages)
+        commits = _Commits()
+        session = self._new_session()
+        try:
+            async with self._engine(session, commits) as (engine, _, until):
+                if not await engine.listening(_PATIENCE_S):
+                    raise TransientError("the broker does not answer")
+                published = await self._publish(workload, messages)
+                await until(lambda: commits.total >= readings)
+        finally:
+            await self._elsewhere(forget_session, session)
+        account = await count(self._connection, name=name, published=readings)
+        return Drained(wall_s=commits.at_s[-1] - float(published.sent_s[0]), account=account)
 
     async def stock(self, workload: Workload, *, messages: int) -> float:
         """Seconds from the first to the last message of an equal queue in the stock loop.
@@ -164,7 +185,7 @@ class EndToEnd:
         session = self._new_session()
         commits = _Commits()
         try:
-            async with self._engine(session, commits) as (source, until):
+            async with self._engine(session, commits) as (_, source, until):
                 await until(lambda: source.connected)
                 await source.ready(_PATIENCE_S)
                 published = await self._publish(workload, messages, rate)
@@ -218,7 +239,9 @@ class EndToEnd:
         return replace(self._mqtt, client_id=f"{self._mqtt.client_id}-{secrets.token_hex(4)}")
 
     @contextlib.asynccontextmanager
-    async def _engine(self, session: MqttOptions, commits: _Commits) -> AsyncIterator[tuple[MqttSource, _Until]]:
+    async def _engine(
+        self, session: MqttOptions, commits: _Commits
+    ) -> AsyncIterator[tuple[Engine, MqttSource, _Until]]:
         """An engine at work, its source, and how to wait for what it does."""
         source = MqttSource(session)
         stop = asyncio.Event()
@@ -239,7 +262,7 @@ class EndToEnd:
                 await asyncio.sleep(look_s)
 
         try:
-            yield source, until
+            yield engine, source, until
         finally:
             stop.set()
             await running

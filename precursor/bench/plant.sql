@@ -4,7 +4,9 @@ WITH s AS (
 ), a AS (
     INSERT INTO area (site_id, name) SELECT id, 'bench' FROM s RETURNING id
 ), g AS (
-    INSERT INTO gateway (name, site_id, topic) SELECT 'bench-gateway', id, $2 FROM s
+    INSERT INTO gateway (name, site_id, topic, options)
+    SELECT t.name, s.id, t.topic, t.options::jsonb
+    FROM s, unnest($2::text[], $5::text[], $6::text[]) AS t (name, topic, options)
 ), m AS (
     INSERT INTO asset (name, area_id, criticality) SELECT 'bench-asset', id, 1 FROM a RETURNING id
 )

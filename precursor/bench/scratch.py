@@ -1,6 +1,7 @@
 """A database of the bench's own on whatever server there is, with the bench's plant in it; dropped at the end."""
 
 import contextlib
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from telemetry import schema
 from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 from telemetry.ledger import read_totals
+from telemetry.plant import Gateway, PayloadFormat
 from telemetry.sql import load_queries
 
 __all__ = ["count", "database_named", "empty", "insert_plant", "scratch_database"]
@@ -73,9 +75,11 @@ async def insert_plant(connection: asyncpg.Connection, *, sensors: int, prefix: 
         await connection.execute(
             _SQL["insert_plant"],
             list(plant.subscriptions),
-            plant.gateways[0].topic,
+            [gateway.name for gateway in plant.gateways],
             [sensor.name for sensor in plant.sensors],
             [sensor.topic for sensor in plant.sensors],
+            [gateway.topic for gateway in plant.gateways],
+            [_options(gateway) for gateway in plant.gateways],
         )
         await connection.execute(_SQL["next_revision"])
     return [row["id"] for row in await connection.fetch(_SQL["sensor_ids"])]
@@ -105,3 +109,9 @@ async def count(connection: asyncpg.Connection, *, name: str, published: int) ->
     )
     account.check()
     return account
+
+
+def _options(gateway: Gateway) -> str:
+    if gateway.format is PayloadFormat.JSON:
+        return "{}"
+    return json.dumps({"format": gateway.format, "names": dict(gateway.names), "unknown": gateway.unknown})

@@ -8,12 +8,15 @@ from typing import Literal
 import numpy as np
 
 from ingest.message import Message
+from ingest.sparkplug.datatypes import DataType
+from ingest.sparkplug.payload import Payload, encode_payload, metric_of
+from ingest.sparkplug.topics import NAMESPACE
 from telemetry.batch import ReadingBatch, to_micros
-from telemetry.plant import Asset, Gateway, Plant, Sensor, SensorKind
+from telemetry.plant import Asset, Gateway, PayloadFormat, Plant, Sensor, SensorKind, UnknownNames
 
-__all__ = ["BEGIN", "Form", "Workload", "bench_plant", "history"]
+__all__ = ["BEGIN", "Form", "Workload", "bench_plant", "edge_group", "history"]
 
-Form = Literal["single", "array", "columnar"]
+Form = Literal["single", "array", "columnar", "sparkplug"]
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 """event time of the first reading"""
@@ -38,11 +41,19 @@ class Workload:
 
     @property
     def readings(self) -> int:
-        """In one message."""
+        """In one message; of Sparkplug: in one after the birth."""
         return 1 if self.form == "single" else _BLOCK * _BLOCK
+
+    def total(self, messages: int) -> int:
+        """Readings in the first so many messages."""
+        if self.form == "sparkplug":
+            return self.sensors + (messages - 1) * self.readings
+        return messages * self.readings
 
     def message(self, number: int) -> tuple[str, bytes]:
         """Topic and payload of the message of this number, from 0."""
+        if self.form == "sparkplug":
+            return self._sparkplug(number)
         if self.form == "single":
             instant, sensor = divmod(number, self.sensors)
             payload = f'{{"ts":"{_stamp(self.epoch_s + instant)}","value":{_value(number)}}}'
@@ -69,7 +80,34 @@ class Workload:
         """`count` messages as the engine gets them."""
         for number in range(first, first + count):
             topic, payload = self.message(number)
-            yield Message(topic=topic, payload=payload, mid=number % 65_535 + 1, qos=1)
+            yield Message(topic=topic, payload=payload, mid=number % 65_535 + 1, qos=1, clean=self.form == "sparkplug")
+
+    def _sparkplug(self, number: int) -> tuple[str, bytes]:
+        """The birth of an edge node, then its data: a hundred metrics by alias, each of its own second."""
+        space, seq = f"{NAMESPACE}/{edge_group(self.prefix)}", number % 256
+        if number == 0:
+            stamp = _milliseconds(self.epoch_s - 1)
+            metrics = [metric_of("bdSeq", DataType.INT64, 0, timestamp_ms=stamp)] + [
+                metric_of(_name(sensor), DataType.DOUBLE, _value(sensor), alias=sensor + 1, timestamp_ms=stamp)
+                for sensor in range(self.sensors)
+            ]
+            return f"{space}/NBIRTH/node", encode_payload(Payload(timestamp_ms=stamp, seq=seq, metrics=metrics))
+        instant, block = divmod(number - 1, self.sensors // _BLOCK)
+        first = block * _BLOCK
+        metrics = [
+            metric_of(
+                None,
+                DataType.DOUBLE,
+                _value(number * 100 + second * _BLOCK + sensor),
+                alias=first + sensor + 1,
+                timestamp_ms=_milliseconds(self.epoch_s + instant * _BLOCK + second),
+                with_datatype=False,
+            )
+            for second in range(_BLOCK)
+            for sensor in range(_BLOCK)
+        ]
+        sent = _milliseconds(self.epoch_s + instant * _BLOCK + _BLOCK)
+        return f"{space}/NDATA/node", encode_payload(Payload(timestamp_ms=sent, seq=seq, metrics=metrics))
 
 
 def history(number: int, *, rows: int, sensor_ids: list[int]) -> ReadingBatch:
@@ -112,9 +150,28 @@ def bench_plant(*, sensors: int, prefix: str) -> Plant:
             )
             for position in range(sensors)
         ),
-        gateways=(Gateway(name="bench-gateway", topic=f"{prefix}/gateway", site="bench"),),
+        gateways=(
+            Gateway(name="bench-gateway", topic=f"{prefix}/gateway", site="bench"),
+            Gateway(
+                name="bench-edge",
+                topic=f"{NAMESPACE}/{edge_group(prefix)}/#",
+                site="bench",
+                format=PayloadFormat.SPARKPLUG_B,
+                names={_name(position): _name(position) for position in range(sensors)},
+                unknown=UnknownNames.REJECT,
+            ),
+        ),
         subscriptions=(f"{prefix}/#",),
     )
+
+
+def edge_group(prefix: str) -> str:
+    """The Sparkplug group of a run whose topics begin so."""
+    return prefix.replace("/", "-")
+
+
+def _milliseconds(second: int) -> int:
+    return (_BEGIN_US + second * _SECOND_US) // 1000
 
 
 def _name(position: int) -> str:

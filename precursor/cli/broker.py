@@ -46,6 +46,13 @@ def broker() -> None:
     metavar="PATH",
     help="Where the broker keeps its queues; /mosquitto/data in Docker.",
 )
+@click.option(
+    "--sqlite",
+    "sqlite_plugin",
+    default="",
+    metavar="PATH",
+    help="Mosquitto 2.1: its library mosquitto_persist_sqlite.so; a kill then loses nothing, see docs/no-loss.md.",
+)
 @click.option("--engine-user", default="engine", show_default=True, metavar="USER", help="The engine's user.")
 @click.option("--json", "as_json", is_flag=True, help="Print the files and users as JSON.")
 def files(
@@ -57,6 +64,7 @@ def files(
     address: str,
     folder: str | None,
     data: str,
+    sqlite_plugin: str,
     engine_user: str,
     as_json: bool,
 ) -> None:
@@ -75,6 +83,7 @@ def files(
         tls=tls,
         folder=folder or str(out.resolve()),
         data=data,
+        sqlite_plugin=sqlite_plugin,
         address=address,
         port=port or (8883 if tls else 1883),
         max_payload_bytes=read_settings().ingest.max_payload_bytes,

@@ -10,6 +10,7 @@ import click
 
 from ingest.registry import Device, DeviceKind, DeviceStatus
 from precursor.cli.connection import with_connection
+from precursor.cli.device_command import command
 from precursor.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _FIRMWARE = click.option("--firmware", help="Version of its software.")
 @click.group()
 def devices() -> None:
     """Gateways, edge nodes and devices: who is there, and who is listened to. See docs/devices.md."""
+
+
+devices.add_command(command)
 
 
 @devices.command("list")

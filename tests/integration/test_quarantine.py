@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -103,10 +104,11 @@ async def ledger(connection: asyncpg.Connection) -> dict[str, tuple[int, int, in
 
 
 async def held_count(connection: asyncpg.Connection) -> int:
-    """How many readings are kept aside; what each name says of itself agrees."""
+    """How many readings are kept aside; what each name says of itself agrees, and none is without a name."""
     assert await connection.fetchval(
-        "SELECT coalesce(bool_and(q.readings = (SELECT count(*) FROM quarantined_reading WHERE name_id = q.id)), true)"
-        " FROM quarantined_name AS q"
+        "SELECT coalesce(bool_and(q.readings = r.readings), true)"
+        " FROM (SELECT name_id, count(*) AS readings FROM quarantined_reading GROUP BY name_id) AS r"
+        " FULL JOIN quarantined_name AS q ON q.id = r.name_id"
     )
     return int(await connection.fetchval("SELECT count(*) FROM quarantined_reading"))
 
@@ -279,7 +281,8 @@ async def test_a_unit_that_does_not_convert_is_told_and_another_can_be_said(plan
 
 
 async def drop_unit(connection: asyncpg.Connection, unit: str) -> None:
-    await connection.execute("DELETE FROM quarantined_name WHERE unit = $1", unit)
+    number = await connection.fetchval("DELETE FROM quarantined_name WHERE unit = $1 RETURNING id", unit)
+    await connection.execute("DELETE FROM quarantined_reading WHERE name_id = $1", number)
 
 
 async def test_what_cannot_be_stored_stays_until_it_can(plant: asyncpg.Connection) -> None:
@@ -428,6 +431,21 @@ async def test_a_release_beside_an_engine_that_writes_loses_and_doubles_nothing(
     assert (await ledger(plant))["live"] == (400, written, 400 - written, 0)
 
 
+async def test_what_comes_while_a_name_is_tidied_away_stays(plant: asyncpg.Connection, dsn: str) -> None:
+    await keep(plant, [reading("P-1.temp", 0)])
+    with psycopg.connect(dsn) as holding:
+
+        def hold_one_more(name: str, done: int, total: int) -> None:
+            holding.execute("UPDATE quarantined_name SET readings = readings + 1")
+            holding.execute("INSERT INTO quarantined_reading SELECT id, now(), 1, NULL, 0 FROM quarantined_name")
+            threading.Timer(0.5, holding.commit).start()
+
+        [outcome] = await free(plant, on_progress=hold_one_more)
+    assert outcome.received == 1
+    assert await held_count(plant) == 1
+    assert len(await list_held(plant)) == 1
+
+
 KILLED = """
 import asyncio, sys
 from datetime import UTC, datetime
@@ -484,7 +502,7 @@ a_reading = st.builds(
     unit=st.sampled_from(["", "degF", "bar"]),
 )
 a_step = st.lists(a_reading, min_size=1, max_size=12) | st.none()
-FORGET = "TRUNCATE quarantined_name CASCADE; TRUNCATE reading; TRUNCATE ledger_entry, rejected"
+FORGET = "TRUNCATE quarantined_name, quarantined_reading; TRUNCATE reading; TRUNCATE ledger_entry, rejected"
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,14 @@ def test_what_compose_ships_is_what_the_command_writes_for_a_trial() -> None:
     assert shipped == configuration(BrokerOptions(access=Access.ANYBODY, tls=False, port=1883))
 
 
+def test_queues_are_kept_by_snapshots_or_by_the_sqlite_plugin_never_by_both() -> None:
+    snapshots = lines(configuration(BrokerOptions()))
+    assert {"persistence true", "autosave_interval 1"} <= set(snapshots)
+    sqlite = lines(configuration(BrokerOptions(sqlite_plugin="/usr/lib/mosquitto_persist_sqlite.so")))
+    assert {"plugin /usr/lib/mosquitto_persist_sqlite.so", "plugin_opt_flush_period 0"} <= set(sqlite)
+    assert not {"persistence true", "autosave_interval 1"} & set(sqlite)
+
+
 def test_certificates_without_tls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="need TLS"):
         write_files(tmp_path, plant("works/a"), BrokerOptions(access=Access.CERTIFICATE, tls=False))

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.codecs import json_readings as json_codec
-from ingest.codecs.json_readings import Fault, Item
+from ingest.codecs.contract import Fault, Item
+from ingest.codecs.json_readings import JsonCodec
 from ingest.decoded import Decoded, Rejection
-from ingest.reasons import RejectReason
 from ingest.decoder import Decoder
 from ingest.limits import DoorLimits
 from ingest.message import Message
+from ingest.reasons import RejectReason
 from telemetry.plant import Gateway, Plant, Sensor, SensorKind
 from telemetry.quality import Quality
 
@@ -42,6 +42,7 @@ PLANT = Plant(
     gateways=(Gateway(name="plc-1", topic="gw/plc-1", site="north"),),
 )
 DECODER = Decoder(PLANT)
+JSON = JsonCodec()
 
 
 def decode(payload: Any, topic: str = "north/P-101/vib", decoder: Decoder = DECODER) -> Decoded:
@@ -384,13 +385,13 @@ def test_the_careful_pass_agrees_with_the_quick_one(topic: str, payload: bytes) 
     """What the quick pass takes, the careful one takes as well, with the same times, values and qualities."""
     gateway = topic == "gw/plc-1"
     try:
-        (json_codec.decode_gateway if gateway else json_codec.decode_sensor)(payload)
+        (JSON.decode_gateway if gateway else JSON.decode_sensor)(payload)
         payload.decode("utf-8")
     except (ValueError, RecursionError):
         return
     no_limits = Decoder(PLANT, DoorLimits(max_future_s=1e12))
     decoded = no_limits.decode([Message(topic=topic, payload=payload)], NOW)
-    carried, items = json_codec.examine(payload, gateway=gateway)
+    carried, items = JSON.examine(payload, named=gateway, now_us=NOW)
     if topic != "nowhere":
         assert sum(decoded.received.values()) == carried == len(items)
     by_name = {known.id: known.name for known in PLANT.sensors}
@@ -401,7 +402,7 @@ def test_the_careful_pass_agrees_with_the_quick_one(topic: str, payload: bytes) 
 
 
 def test_examine_says_which_item_is_at_fault() -> None:
-    carried, items = json_codec.examine(b'[{"ts": 5, "value": 1}, {"ts": "x", "value": 1}]', gateway=False)
+    carried, items = JSON.examine(b'[{"ts": 5, "value": 1}, {"ts": "x", "value": 1}]', named=False, now_us=NOW)
     assert carried == 2
     assert items[0] == Item(sensor=None, time=5_000_000, value=1.0, quality=0)
     assert isinstance(items[1], Fault)

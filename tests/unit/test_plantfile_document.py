@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from precursor.plantfile import entries, read_plant_file, read_plant_text
 from precursor.plantfile.document import Document, parse
 from precursor.plantfile.topics import covers
-from telemetry.units import conversion, same_unit
 from telemetry.plant import SensorKind
+from telemetry.units import conversion, same_unit
 
 ROOT = Path(__file__).parents[2]
 SECTIONS: dict[str, type[BaseModel]] = {

@@ -10,7 +10,7 @@ from ingest.sparkplug.datatypes import DataType, number_of
 from ingest.sparkplug.edge import EdgeNode
 from ingest.sparkplug.host import SparkplugHost
 from ingest.sparkplug.node import Device
-from ingest.sparkplug.payload import Payload, PayloadMetric, Property, decode_payload, encode_payload, metric_of
+from ingest.sparkplug.payload import PayloadMetric, Property, decode_payload, metric_of
 from ingest.sparkplug.state import HostMode
 from telemetry.errors import ConfigurationError
 
@@ -53,8 +53,9 @@ def sent(device: Device, name: str, value: Any) -> PayloadMetric:
 
 
 def test_a_command_to_a_node_is_an_ncmd(node: Device) -> None:
-    """tck-id-topics-ncmd-topic, tck-id-topics-ncmd-timestamp, tck-id-topics-ncmd-payload, tck-id-payloads-ncmd-timestamp,
-    tck-id-payloads-ncmd-seq, tck-id-operational-behavior-data-commands-ncmd-verb, tck-id-payloads-name-cmd-requirement"""
+    """tck-id-topics-ncmd-topic, tck-id-topics-ncmd-timestamp, tck-id-topics-ncmd-payload,
+    tck-id-payloads-ncmd-timestamp, tck-id-payloads-ncmd-seq,
+    tck-id-operational-behavior-data-commands-ncmd-verb, tck-id-payloads-name-cmd-requirement"""
     command = write_request(node, "setpoint", 2.5, NOW)
     assert command.topic == "spBv1.0/works/NCMD/line"
     payload = decode_payload(command.payload)
@@ -64,8 +65,9 @@ def test_a_command_to_a_node_is_an_ncmd(node: Device) -> None:
 
 
 def test_a_command_to_a_device_is_a_dcmd(host: SparkplugHost) -> None:
-    """tck-id-topics-dcmd-topic, tck-id-topics-dcmd-timestamp, tck-id-topics-dcmd-payload, tck-id-payloads-dcmd-timestamp,
-    tck-id-payloads-dcmd-seq, tck-id-operational-behavior-data-commands-dcmd-verb,
+    """tck-id-topics-dcmd-topic, tck-id-topics-dcmd-timestamp, tck-id-topics-dcmd-payload,
+    tck-id-payloads-dcmd-timestamp, tck-id-payloads-dcmd-seq,
+    tck-id-operational-behavior-data-commands-dcmd-verb,
     tck-id-operational-behavior-data-commands-dcmd-metric-name,
     tck-id-operational-behavior-data-commands-dcmd-metric-value"""
     device = host.device("works/line/pump")
@@ -80,12 +82,28 @@ def test_a_command_to_a_device_is_a_dcmd(host: SparkplugHost) -> None:
     assert number_of(DataType.INT32, "int_value", metric.raw) == -3
 
 
+def test_commands_are_sent_at_qos_0_and_not_retained(host: SparkplugHost, node: Device) -> None:
+    """tck-id-topics-ncmd-mqtt, tck-id-topics-dcmd-mqtt, tck-id-payloads-ncmd-qos, tck-id-payloads-ncmd-retain,
+    tck-id-payloads-dcmd-qos, tck-id-payloads-dcmd-retain"""
+    device = host.device("works/line/pump")
+    assert device is not None
+    requests = [write_request(node, "count", 1, NOW), write_request(device, "speed", 1, NOW)]
+    assert [(one.qos, one.retain) for one in [*requests, rebirth_request("works/line", NOW)]] == [(0, False)] * 3
+
+
 def test_a_metric_with_an_alias_is_written_by_alias_alone_and_one_without_by_name(node: Device) -> None:
-    """tck-id-payloads-alias-data-cmd-requirement, tck-id-payloads-metric-datatype-not-req,
+    """tck-id-payloads-alias-data-cmd-requirement,
     tck-id-operational-behavior-data-commands-ncmd-metric-name, tck-id-payloads-name-requirement"""
     with_alias, without = sent(node, "setpoint", 1.0), sent(node, "offset", 1)
-    assert (with_alias.name, with_alias.alias, with_alias.datatype) == (None, 4, None)
-    assert (without.name, without.alias, without.datatype) == ("offset", None, None)
+    assert (with_alias.name, with_alias.alias) == (None, 4)
+    assert (without.name, without.alias) == ("offset", None)
+
+
+def test_a_command_says_its_data_type_to_nodes_that_cannot_do_without(node: Device) -> None:
+    assert sent(node, "offset", 1).datatype == DataType.INT16
+    theirs = pysparkplug.NCmd.decode(write_request(node, "offset", -7, NOW).payload)
+    (metric,) = theirs.metrics
+    assert (metric.name, metric.value) == ("offset", -7)
 
 
 def test_a_birth_is_asked_for_by_name(node: Device) -> None:
@@ -152,11 +170,3 @@ def test_nothing_is_written_to_what_is_not_there(host: SparkplugHost, node: Devi
     host.take(*edge.death(), NOW)
     with pytest.raises(ConfigurationError, match="offline"):
         write_request(node, "setpoint", 1.0, NOW)
-
-
-def test_pysparkplug_understands_a_command_with_its_birth(node: Device) -> None:
-    """tck-id-operational-behavior-data-commands-ncmd-metric-value"""
-    birth = pysparkplug.NBirth.decode(encode_payload(Payload(timestamp_ms=MS, seq=0, metrics=METRICS[:5])))
-    theirs = pysparkplug.NCmd.decode(write_request(node, "count", 200, NOW).payload, birth=birth)
-    (metric,) = theirs.metrics
-    assert (metric.name, metric.value) == ("count", 200)

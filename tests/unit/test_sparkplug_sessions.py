@@ -43,7 +43,7 @@ def accounted(taken: Taken) -> None:
     assert (taken.refused is None) or taken.faults == [taken.refused]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(_TOPICS, st.binary(max_size=60)), max_size=6))
 def test_no_topic_and_no_bytes_raise(messages: list[tuple[str, bytes]]) -> None:
     host = SparkplugHost(HostMode.PRIMARY, HostLimits(reorder_s=0))

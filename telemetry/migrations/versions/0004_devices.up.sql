@@ -54,7 +54,8 @@ CREATE TABLE sparkplug_node (
 
 -- What births said: metrics of a node or device, the sensors they are, and the short numbers they are sent under.
 CREATE TABLE sparkplug_metric (
-    device_id int NOT NULL REFERENCES device ON DELETE CASCADE,
+    -- A device: without REFERENCES, here and below, as looking each row's up takes longer than writing it.
+    device_id int NOT NULL,
     name text NOT NULL,
     alias bigint,
     datatype smallint NOT NULL,
@@ -77,7 +78,8 @@ CREATE TABLE quarantined_name (
     UNIQUE (source, name, unit)
 ) WITH (fillfactor = 50);
 CREATE TABLE quarantined_reading (
-    name_id int NOT NULL REFERENCES quarantined_name ON DELETE CASCADE,
+    -- a `quarantined_name`
+    name_id int NOT NULL,
     time timestamptz NOT NULL,
     value float8,
     -- a text whose meaning only the sensor's codes will tell
