@@ -6,7 +6,7 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-editions test-clean-clone test-slow check format bench lock clean
+.PHONY: help setup setup-dev demo test test-editions test-clean-clone test-slow fuzz check format bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ test-clean-clone: setup-dev ## `make demo` on a clean clone, installation includ
 
 test-slow: setup-dev ## hundreds of kills and other long suites
 	$(BIN)/python -m pytest -m slow --timeout 7200
+
+FUZZ ?= senml_cbor
+FUZZ_SECONDS ?= 3600
+fuzz: setup-dev ## an hour of fuzzing; FUZZ=json, json_fields, senml_json, senml_cbor, waveform_json, waveform_cbor or sparkplug
+	$(UV) pip install --python $(BIN)/python atheris
+	PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_codecs.py $(FUZZ) -max_total_time=$(FUZZ_SECONDS)
 
 check: setup-dev ## ruff, strict mypy, import-linter
 	$(BIN)/ruff check .

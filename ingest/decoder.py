@@ -1,31 +1,28 @@
 """`Decoder`: messages to one batch of readings, for the plant as it stands."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 from msgspec import UNSET
 
 from ingest.codecs.contract import Block, Codec, Fault, Item
 from ingest.codecs.forms import codec_for
 from ingest.codecs.json_readings import Frame, JsonCodec, Point
 from ingest.columns import Columns, UnfitError
-from ingest.decoded import Decoded, ReceivedWaveform, Rejection, WantedSensor
-from ingest.edge import EdgeNodes, Heard
-from ingest.limits import DoorLimits, moment
+from ingest.decoded import Decoded, ReceivedWaveform, Rejection
+from ingest.doorway import Doorway, Taken, text_of
+from ingest.edge import EdgeNodes
+from ingest.limits import DoorLimits
 from ingest.message import Message
 from ingest.quarantine import HeldReading
 from ingest.reasons import RejectReason
-from ingest.registry import Sighting
 from ingest.routes import Route, Routes
 from ingest.sparkplug.host import SparkplugHost
 from ingest.timestamps import micros_of
 from ingest.unknown import wanted_by_rule
-from telemetry.batch import ReadingBatch, to_datetime
-from telemetry.plant import AssetState, Gateway, PayloadFormat, Plant, SensorKind, UnknownNames
+from telemetry.batch import to_datetime
+from telemetry.plant import Gateway, PayloadFormat, Plant, SensorKind, UnknownNames
 from telemetry.units import UnitError, conversion
 from telemetry.waveforms import InvalidWaveformError, Waveform
 
@@ -34,7 +31,6 @@ __all__ = ["UNKNOWN_SOURCE", "Decoder"]
 UNKNOWN_SOURCE: Final = "unknown"
 """ledger of what arrives on a topic that the plant does not have"""
 
-_STATES = [float(state) for state in AssetState]
 _WAVEFORMS = frozenset({PayloadFormat.WAVEFORM_JSON, PayloadFormat.WAVEFORM_CBOR})
 
 
@@ -64,16 +60,13 @@ class Decoder:
         self._sensors = tuple(sensor for sensor in plant.sensors if sensor.kind is not SensorKind.DERIVED)
         self._codes = [sensor.codes for sensor in self._sensors]
         self._derived = {sensor.name for sensor in plant.sensors if sensor.kind is SensorKind.DERIVED}
-        self._id = np.array([sensor.id for sensor in self._sensors], np.int32)
-        self._factor = np.array([sensor.factor for sensor in self._sensors], np.float64)
-        self._offset = np.array([sensor.offset for sensor in self._sensors], np.float64)
-        self._converts = bool(np.any(self._factor != 1) or np.any(self._offset != 0))
-        self._is_state = np.array([sensor.kind is SensorKind.STATE for sensor in self._sensors], np.bool_)
         names = [gateway.name for gateway in plant.gateways] + [sensor.site for sensor in self._sensors]
         self._sources = tuple(dict.fromkeys([*names, UNKNOWN_SOURCE]))
         self._unknown = self._sources.index(UNKNOWN_SOURCE)
         self._gateways = plant.gateways
-        self._devices = {gateway.name for gateway in plant.gateways}
+        self._door = Doorway(
+            self._sensors, self._sources, self._limits, devices=[gateway.name for gateway in plant.gateways]
+        )
         self._routes = Routes(self._sensors, plant.gateways, self._sources)
         self._codecs: dict[str, Codec] = {
             gateway.name: codec_for(gateway)
@@ -81,7 +74,7 @@ class Decoder:
             if gateway.format is not PayloadFormat.SPARKPLUG_B
         }
         self._json = JsonCodec()
-        self.edge = EdgeNodes(host or SparkplugHost(), plant.gateways, self._sensors, self._limits, self._convert)
+        self.edge = EdgeNodes(host or SparkplugHost(), plant.gateways, self._sensors, self._limits, self._door.convert)
 
     def decode(self, messages: Sequence[Message], now_us: int) -> Decoded:
         """What the messages hold, at the wall-clock time `now_us` (microseconds since 1970-01-01 UTC)."""
@@ -106,26 +99,24 @@ class Decoder:
                 except (ValueError, RecursionError):
                     columns.take_back()
             columns.carried.append(self._carefully(message, route, codec, taken))
-        return self._at_the_door(messages, taken)
+        return self._door.readings(messages, taken, self.edge.changes())
 
     def cut_off(self, now_us: int) -> Decoded:
         """The connection to edge nodes is lost: what they said last is STALE."""
         taken = self._taken(now_us)
         source = next(g.name for g in self._gateways if g.format is PayloadFormat.SPARKPLUG_B)
         taken.columns.begin(self._sources.index(source))
-        carried, _ = self.edge.cut_off(taken.heard)
+        carried, faults = self.edge.cut_off(taken.heard)
         taken.columns.carried.append(carried)
-        return self._at_the_door([], taken)
+        # What brought these readings is that no message comes.
+        silence = Message(topic="", payload=b"")
+        taken.rejections += [self._door.rejection(silence, source, fault) for fault in faults]
+        return self._door.readings([silence], taken, self.edge.changes())
 
-    def _taken(self, now_us: int) -> "_Taken":
-        return _Taken(Columns(codes=self._codes), now_us, self._blocked)
+    def _taken(self, now_us: int) -> Taken:
+        return Taken(Columns(codes=self._codes), now_us, self._blocked)
 
-    def _convert(self, position: int, factor: float, offset: float) -> None:
-        """A birth says that a sensor's values come in another unit."""
-        self._factor[position], self._offset[position] = factor, offset
-        self._converts = True
-
-    def _of_edge_node(self, message: Message, gateway: Gateway, taken: "_Taken") -> int:
+    def _of_edge_node(self, message: Message, gateway: Gateway, taken: Taken) -> int:
         """What a message of Sparkplug carries; its readings go to the columns."""
         columns = taken.columns
         columns.source[-1] = self._sources.index(gateway.name)
@@ -140,7 +131,7 @@ class Decoder:
             carried = 1
         else:
             carried, faults = self.edge.take(message.topic, message.payload, gateway, taken.heard)
-        taken.rejections += [self._rejection(message, gateway.name, fault) for fault in faults]
+        taken.rejections += [self._door.rejection(message, gateway.name, fault) for fault in faults]
         return carried
 
     def block(self, devices: Collection[str]) -> None:
@@ -160,13 +151,15 @@ class Decoder:
         size = len(message.payload)
         if route is None:
             detail = f"No sensor or gateway of the plant sends on the topic {message.topic[:200]!r}."
-            return self._rejection(message, UNKNOWN_SOURCE, Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail))
+            return self._door.rejection(
+                message, UNKNOWN_SOURCE, Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail)
+            )
         if size == 0:
             fault = Fault(reason=RejectReason.EMPTY_PAYLOAD, detail="The message has no payload.")
         else:
             detail = f"The payload has {size} bytes, at most {self._most_bytes(route)} are taken."
             fault = Fault(reason=RejectReason.PAYLOAD_TOO_LARGE, detail=detail)
-        return self._rejection(message, self._sources[route.source], fault)
+        return self._door.rejection(message, self._sources[route.source], fault)
 
     @staticmethod
     def _quickly(payload: bytes, route: Route, codec: JsonCodec, columns: Columns) -> int:
@@ -194,7 +187,7 @@ class Decoder:
             add(_known(named.sensor, route), named.ts, named.value, named.quality)
         return len(document)
 
-    def _carefully(self, message: Message, route: Route, codec: Codec, taken: "_Taken") -> int:
+    def _carefully(self, message: Message, route: Route, codec: Codec, taken: Taken) -> int:
         """Add what is sound in a payload, reject the rest item by item; returns how many items it holds."""
         carried, items = codec.examine(message.payload, named=route.named, now_us=taken.now_us)
         for item in items:
@@ -205,7 +198,7 @@ class Decoder:
             else:
                 fault = self._add_item(item, route, taken)
             if fault is not None:
-                taken.rejections.append(self._rejection(message, self._sources[route.source], fault))
+                taken.rejections.append(self._door.rejection(message, self._sources[route.source], fault))
         return carried
 
     def _sensor_of(self, sent: str | None, route: Route) -> int | None:
@@ -213,7 +206,7 @@ class Decoder:
             return None
         return route.sensor if sent is None else route.positions.get(sent)
 
-    def _add_item(self, item: Item, route: Route, taken: "_Taken") -> Fault | None:
+    def _add_item(self, item: Item, route: Route, taken: Taken) -> Fault | None:
         sensor = self._sensor_of(item.sensor, route)
         if sensor is None:
             return self._add_unknown(item, route, taken)
@@ -225,21 +218,21 @@ class Decoder:
                 if codes:
                     expected = ", ".join(map(repr, codes))[:200]
                     detail = f"{value[:80]!r} is no state of {name!r}; expected {expected}."
-                    return Fault(reason=RejectReason.UNKNOWN_STATE, detail=detail, text=_text_of(item))
+                    return Fault(reason=RejectReason.UNKNOWN_STATE, detail=detail, text=text_of(item))
                 detail = f"{name!r} takes numbers, not the text {value[:80]!r}."
-                return Fault(reason=RejectReason.WRONG_TYPE, detail=detail, text=_text_of(item))
+                return Fault(reason=RejectReason.WRONG_TYPE, detail=detail, text=text_of(item))
             value = codes[value]
         elif item.unit is not None:
             try:
                 factor, offset = conversion(item.unit, self._sensors[sensor].unit)
             except UnitError as error:
-                return Fault(reason=RejectReason.UNIT_MISMATCH, detail=f"{error}"[:300], text=_text_of(item))
+                return Fault(reason=RejectReason.UNIT_MISMATCH, detail=f"{error}"[:300], text=text_of(item))
             taken.columns.converted.append(len(taken.columns.time))
             value = value * factor + offset
         taken.columns.add_exact(sensor, item.time, value, item.quality)
         return None
 
-    def _add_unknown(self, item: Item, route: Route, taken: "_Taken") -> Fault | None:
+    def _add_unknown(self, item: Item, route: Route, taken: Taken) -> Fault | None:
         """Keep a reading aside whose sensor the plant does not have, or say why not."""
         sent = item.sensor if item.sensor is not None else route.name
         gateway = route.gateway
@@ -247,10 +240,10 @@ class Decoder:
         if sent is None or gateway is None or name in self._derived or gateway.unknown is UnknownNames.REJECT:
             why = "computed here and cannot be sent" if name in self._derived else "not in the plant"
             detail = f"The sensor {name[:80]!r} is {why}."
-            return Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail, text=_text_of(item))
+            return Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail, text=text_of(item))
         fault = self._limits.time_fault(item.time, taken.now_us)
         if fault is not None:
-            return replace(fault, text=_text_of(item))
+            return replace(fault, text=text_of(item))
         # Of a text nobody knows yet what it means.
         if not self._blocks(route) and not isinstance(item.value, str):
             wanted = wanted_by_rule(gateway, name, item.unit or "")
@@ -268,7 +261,7 @@ class Decoder:
         )
         return None
 
-    def _add_block(self, block: Block, route: Route, taken: "_Taken") -> Fault | None:
+    def _add_block(self, block: Block, route: Route, taken: Taken) -> Fault | None:
         sensor = self._sensor_of(block.sensor, route)
         if sensor is None:
             name = str(block.sensor if block.sensor is not None else route.name)
@@ -291,114 +284,6 @@ class Decoder:
             return Fault(reason=RejectReason(error.reason.value), detail=f"{error}"[:300])
         taken.blocks.append(ReceivedWaveform(source=self._sources[route.source], waveform=waveform))
         return None
-
-    def _at_the_door(self, messages: Sequence[Message], taken: "_Taken") -> Decoded:
-        """Columns to a batch, without what the door's limits turn away."""
-        columns, now_us = taken.columns, taken.now_us
-        time = np.array(columns.time, np.int64)
-        sensor = np.array(columns.sensor, np.intp)
-        value = np.array(columns.value, np.float64)
-        message_of = columns.message_of()
-        source = np.array(columns.source, np.int16)[message_of]
-        if self._converts:
-            factor, offset = self._factor[sensor], self._offset[sensor]
-            factor[columns.converted], offset[columns.converted] = 1, 0
-            with np.errstate(over="ignore", invalid="ignore"):
-                value = value * factor + offset
-        sound = np.isfinite(value) & (time >= self._limits.oldest_us(now_us)) & (time <= self._limits.latest_us(now_us))
-        sound &= ~self._is_state[sensor] | np.isin(value, _STATES)
-        batch = ReadingBatch(time=time, sensor_id=self._id[sensor], value=value, quality=columns.quality())
-        turned_away: dict[tuple[int, RejectReason], int] = {}
-        if not sound.all():
-            for position in np.flatnonzero(~sound).tolist():
-                carrier = int(message_of[position])
-                alone = columns.carried[carrier] == 1
-                fault = self._door_fault(columns, position, float(value[position]), now_us, alone=alone)
-                taken.rejections.append(self._rejection(messages[carrier], self._sources[source[position]], fault))
-                key = int(batch.sensor_id[position]), fault.reason
-                turned_away[key] = turned_away.get(key, 0) + 1
-            batch, source = batch.take(sound), source[sound]
-        heard = taken.heard
-        changes = self.edge.changes()
-        historical = np.zeros(sound.size, np.bool_)
-        historical[columns.historical] = True
-        return Decoded(
-            batch=batch,
-            source=source,
-            sources=self._sources,
-            rejections=taken.rejections,
-            received=self._received(columns),
-            blocks=taken.blocks,
-            held=[*taken.held, *heard.held],
-            wanted=(*taken.wanted.values(), *heard.wanted.values()),
-            sightings=[*self._sightings(batch, source, columns), *heard.sightings],
-            historical=historical[sound] if columns.historical else None,
-            changes=heard.changes,
-            nodes=changes.nodes,
-            metrics=changes.metrics,
-            commands=heard.commands,
-            notes=heard.notes,
-            turned_away=turned_away,
-        )
-
-    def _received(self, columns: Columns) -> dict[str, int]:
-        counts: npt.NDArray[np.int64] = np.zeros(len(self._sources), np.int64)
-        np.add.at(counts, columns.source, columns.carried)
-        return {name: int(count) for name, count in zip(self._sources, counts, strict=True) if count}
-
-    def _sightings(self, batch: ReadingBatch, source: npt.NDArray[np.int16], columns: Columns) -> list[Sighting]:
-        """Which gateways were heard, and the newest time each of them gave."""
-        newest = np.full(len(self._sources), np.iinfo(np.int64).min, np.int64)
-        np.maximum.at(newest, source, batch.time)
-        return [
-            Sighting(
-                device=self._sources[position],
-                source=self._sources[position],
-                newest_us=int(newest[position]) if newest[position] > np.iinfo(np.int64).min else None,
-            )
-            for position in sorted(set(columns.source))
-            if self._sources[position] in self._devices
-        ]
-
-    def _door_fault(self, columns: Columns, position: int, value: float, now_us: int, *, alone: bool) -> Fault:
-        """Why a reading that was understood is turned away. The first of several reasons is named."""
-        time, sensor = columns.time[position], self._sensors[columns.sensor[position]]
-        if not np.isfinite(value):
-            detail = f"The value of {sensor.name!r}, converted to {sensor.unit!r}, is not a finite number."
-            fault: Fault | None = Fault(reason=RejectReason.NOT_FINITE, detail=detail)
-        else:
-            fault = self._limits.time_fault(time, now_us)
-        if fault is None:
-            known = ", ".join(f"{state.value} ({state.name.lower()})" for state in AssetState)
-            detail = f"{value:g} is no state of {sensor.name!r}; expected {known}."
-            fault = Fault(reason=RejectReason.UNKNOWN_STATE, detail=detail)
-        item = Item(sensor=sensor.name, time=time, value=columns.value[position], quality=0)
-        return fault if alone else replace(fault, text=_text_of(item))
-
-    def _rejection(self, message: Message, source: str, fault: Fault) -> Rejection:
-        payload = message.payload if fault.text is None else fault.text
-        return Rejection(
-            source=source,
-            # PostgreSQL's text takes neither NUL nor half a surrogate pair.
-            topic=message.topic.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00"),
-            reason=fault.reason,
-            payload=payload[: self._limits.max_rejected_payload_bytes],
-            payload_bytes=len(payload),
-            detail=fault.detail,
-        )
-
-
-class _Taken:
-    """What has been taken out of messages so far."""
-
-    def __init__(self, columns: Columns, now_us: int, blocked: frozenset[str]) -> None:
-        self.columns = columns
-        self.now_us = now_us
-        self.rejections: list[Rejection] = []
-        self.blocks: list[ReceivedWaveform] = []
-        self.held: list[HeldReading] = []
-        self.wanted: dict[str, WantedSensor] = {}
-        self.heard = Heard(columns, now_us, blocked)
 
 
 def _add_frame(frame: Frame, route: Route, columns: Columns) -> int:
@@ -426,8 +311,3 @@ def _known(name: str, route: Route) -> int:
     if position is None:
         raise UnfitError
     return position
-
-
-def _text_of(item: Item) -> bytes:
-    """An item of a larger message as JSON, with its time as understood."""
-    return json.dumps({"sensor": item.sensor, "ts": moment(item.time), "value": item.value}).encode("ascii")

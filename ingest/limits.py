@@ -17,8 +17,10 @@ class DoorLimits:
     """What is turned away at the door, whatever it says."""
 
     max_payload_bytes: int = 262_144
-    max_waveform_bytes: int = 4_194_304
+    max_waveform_bytes: int = 1_048_576
     """the same for payloads of a form that carries waveforms"""
+    max_sparkplug_bytes: int = 4_194_304
+    """the same for Sparkplug, whose births hold all metrics of a device"""
     earliest: datetime = datetime(2000, 1, 1, tzinfo=UTC)
     """older readings come from a clock that was never set"""
     max_future_s: float = 600.0

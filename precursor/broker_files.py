@@ -1,38 +1,25 @@
-"""Mosquitto's files for a plant: its configuration, who may publish and read what, and the password file."""
+"""Mosquitto's files for a plant: its configuration, and who may publish and read what."""
 
-import base64
-import hashlib
-import os
 import re
-import secrets
-import stat
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from precursor.broker_passwords import replace_file, unwritable, user_name
 from precursor.plantfile.definition import PlantDefinition
 from telemetry.errors import ConfigurationError
 from telemetry.plant import PayloadFormat
 
 __all__ = [
-    "Access", "BrokerOptions", "BrokerUser", "access_list", "configuration", "delete_password", "hash_password",
-    "password_skeleton", "set_password", "sparkplug_groups", "users_of", "write_files",
+    "Access", "BrokerOptions", "BrokerUser", "access_list", "configuration", "password_skeleton", "sparkplug_groups",
+    "users_of", "write_files",
 ]  # fmt: skip
 
 SPARKPLUG = "spBv1.0"
-SHORTEST_PASSWORD = 12
-"""characters; a generated one has 32"""
-ITERATIONS = 10_000
-"""of PBKDF2. Mosquitto computes them at each CONNECT and serves nobody meanwhile, some 10 to 20 ms: hundreds of
-gateways that return together after an outage must not cost minutes, so strength has to come from the password"""
-_SALT_BYTES = 12
-"""Mosquitto 2.0 takes no other length"""
 _PACKETS_PER_PAYLOAD = 16
 """the broker passes on this much more than the engine takes, so that the engine can say what was too large"""
 _LONGEST_PACKET = 268_435_455
-_USER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LEVEL_NAME = re.compile(r"\{[^{}]*\}")
 
 
@@ -132,7 +119,7 @@ def access_list(users: Sequence[BrokerUser], groups: Iterable[str] = ()) -> str:
         "# change look for `Denied PUBLISH` in the broker's log, with log_type debug.",
     ]
     for user in users:
-        lines += ["", f"user {_user(user.name)}"]
+        lines += ["", f"user {user_name(user.name)}"]
         lines += [f"topic read {_topic(each)}" for each in user.read]
         lines += [f"topic write {_topic(each)}" for each in user.write]
     groups = tuple(groups)
@@ -151,7 +138,7 @@ def access_list(users: Sequence[BrokerUser], groups: Iterable[str] = ()) -> str:
 def password_skeleton(users: Iterable[BrokerUser]) -> str:
     """A password file in which nobody has a password yet."""
     lines = ["# Nobody gets in without a line here: precursor broker password FILE USER"]
-    return "\n".join(lines + [f"# {_user(user.name)}" for user in users]) + "\n"
+    return "\n".join(lines + [f"# {user_name(user.name)}" for user in users]) + "\n"
 
 
 def configuration(options: BrokerOptions) -> str:
@@ -205,92 +192,10 @@ def write_files(out: Path, plant: PlantDefinition, options: BrokerOptions) -> li
         if options.access is Access.PASSWORD and not passwords.exists():
             files[passwords.name] = password_skeleton(users)
         for name, text in files.items():
-            _replace(out / name, text, mode=0o600 if name == passwords.name else 0o644)
+            replace_file(out / name, text, mode=0o600 if name == passwords.name else 0o644)
     except OSError as error:
-        raise _unwritable(error) from error
+        raise unwritable(error) from error
     return [out / name for name in files]
-
-
-def hash_password(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
-    """A password as Mosquitto keeps it: $7$, PBKDF2 with SHA-512, iterations, salt and hash in base64."""
-    salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations)
-    return f"$7${iterations}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
-
-
-def set_password(file: Path, user: str, password: str) -> bool:
-    """Give a user a password, in a file that is made if it is not there; whether the user had one before.
-
-    Raises:
-        ConfigurationError: the name or the password cannot be used, or the file not written.
-    """
-    entry = f"{_user(user)}:{hash_password(_checked(password))}"
-    return _edit(file, user, lambda kept: [*kept, entry])
-
-
-def delete_password(file: Path, user: str) -> bool:
-    """Take a user's password away: the broker no longer lets it in. Whether it had one.
-
-    Raises:
-        ConfigurationError: the file cannot be read or written.
-    """
-    return _edit(file, _user(user), lambda kept: kept, must_exist=True)
-
-
-def _edit(file: Path, user: str, change: Callable[[list[str]], list[str]], *, must_exist: bool = False) -> bool:
-    try:
-        there = file.exists()
-        if must_exist and not there:
-            raise ConfigurationError(f"there is no password file {file}")
-        before = file.read_text().splitlines() if there else []
-        # The skeleton's note that the user has none goes with the entry.
-        kept = [line for line in before if line.partition(":")[0].strip() != user and line.strip() != f"# {user}"]
-        mode = stat.S_IMODE(file.stat().st_mode) & 0o640 if there else 0o600
-        _replace(file, "".join(f"{line}\n" for line in change(kept)), mode=mode)
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unwritable(error) from error
-    return any(line.partition(":")[0].strip() == user for line in before)
-
-
-def _replace(file: Path, text: str, *, mode: int) -> None:
-    """Write a file in one step: a broker that reloads meanwhile sees the old one or the new one."""
-    owner = file.stat() if file.exists() else None
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "w") as out:
-            out.write(text)
-            os.fchmod(out.fileno(), mode)
-            if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                # The broker's own user, who has to read it.
-                os.fchown(out.fileno(), owner.st_uid, owner.st_gid)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _unwritable(error: OSError | UnicodeDecodeError) -> ConfigurationError:
-    return ConfigurationError(f"the broker's files: {error}")
-
-
-def _checked(password: str) -> str:
-    if len(password) < SHORTEST_PASSWORD:
-        raise ConfigurationError(
-            f"the password is shorter than {SHORTEST_PASSWORD} characters; --generate makes a good one"
-        )
-    if any(ord(character) < 32 for character in password):
-        raise ConfigurationError("the password holds a control character, which devices can hardly send")
-    return password
-
-
-def _user(name: str) -> str:
-    if not _USER.fullmatch(name):
-        raise ConfigurationError(
-            f"{name[:80]!r} cannot be a user of the broker: 1 to 64 letters (A-Z), digits, '_', '-' or '.'"
-        )
-    return name
 
 
 def _topic(topic: str) -> str:

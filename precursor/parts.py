@@ -99,6 +99,7 @@ def engine_options(settings: Settings) -> EngineOptions:
             limits=DoorLimits(
                 max_payload_bytes=settings.ingest.max_payload_bytes,
                 max_waveform_bytes=settings.ingest.max_waveform_bytes,
+                max_sparkplug_bytes=settings.ingest.max_sparkplug_bytes,
                 earliest=settings.ingest.earliest,
                 max_future_s=settings.ingest.max_future_s,
                 max_age_s=None if kept is None else kept * 86_400.0,

@@ -93,8 +93,9 @@ class IngestSettings(_Section):
     batch_wait_s: float = Field(default=0.03, gt=0, le=10, description="how long a batch is collected, s")
     max_payload_bytes: int = Field(default=262_144, ge=16, description="larger payloads are rejected, bytes")
     max_waveform_bytes: int = Field(
-        default=4_194_304, ge=16, description="the same where a gateway's format carries waveforms, bytes"
+        default=1_048_576, ge=16, description="the same where a gateway's format carries waveforms, bytes"
     )
+    max_sparkplug_bytes: int = Field(default=4_194_304, ge=16, description="the same for Sparkplug B, bytes")
     earliest: datetime = Field(
         default=datetime(2000, 1, 1, tzinfo=UTC), description="readings of earlier times are rejected"
     )

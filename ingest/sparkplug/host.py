@@ -209,8 +209,8 @@ class SparkplugHost:
         bd_seq = _bd_seq_of(content)
         if bd_seq is None:
             taken.notes.append(f"{node.path}: the birth has no bdSeq, so that any death will count")
-        goes_on = node.own.status is not DeviceStatus.OFFLINE and bd_seq is not None and bd_seq == node.bd_seq
-        if not goes_on:
+        if bd_seq is None or bd_seq != node.bd_seq:
+            # Another session: what was behind the node is not there until it is born again.
             self._end_all(node.devices.values(), now_us, taken)
         node.bd_seq = bd_seq
         node.born_us = _micros(content.timestamp_ms, now_us)
@@ -347,7 +347,6 @@ class SparkplugHost:
         """A session begins or ends: nothing is missing, nothing is wanted."""
         node.sequence.begin(seq)
         node.wanting = None
-        self._watched.pop(node.path, None)
         self._nodes.touched[node.path] = node
 
     def _want(self, node: Node, reason: str, now_us: int, taken: Taken) -> None:

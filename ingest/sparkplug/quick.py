@@ -63,15 +63,12 @@ def read_quickly(data: bytes, by_alias: Mapping[int, Metric], by_name: Mapping[b
         if not metrics or len(frames) != len(metrics) or _has_more(columns):
             return None
         sent_ms = wire.timestamp if wire.HasField("timestamp") else None
-        return Quick(
-            sent_ms,
-            wire.seq if wire.HasField("seq") else None,
-            metrics,
-            _times(columns.timestamp, sent_ms, len(metrics)),
-            _values(columns, metrics, frames, named=not aliases),
-            _qualities(columns.properties, len(metrics)),
-            _historical(columns.is_historical, len(metrics)),
-        )
+        times = _times(columns.timestamp, sent_ms, len(metrics))
+        qualities = _qualities(columns.properties, len(metrics))
+        historical = _historical(columns.is_historical, len(metrics))
+        values = _values(columns, metrics, frames, named=not aliases)
+        seq = wire.seq if wire.HasField("seq") else None
+        return Quick(sent_ms, seq, metrics, times, values, qualities, historical)
     except (DecodeError, KeyError, UnicodeDecodeError, _NotPlainError, DatatypeError, PayloadError, UnfitValueError):
         return None
 
@@ -156,7 +153,10 @@ def _column(columns: Any, field: str, metrics: Sequence[Metric]) -> list[float |
 
 
 def _check_tags(columns: Any, metrics: list[Metric], frames: Any, *, named: bool) -> None:
-    """Whether each metric's bytes are: alias or name, time, what else all have, and a value in the expected field."""
+    """Whether each metric's bytes are: alias or name, time, what else all have, and a value in the expected field.
+
+    Properties are there for all metrics or for none.
+    """
     stamps = columns.timestamp
     if not stamps or min(stamps) < _SIX_BYTES_FROM_MS or max(stamps) >= _SIX_BYTES_BELOW_MS:
         raise _NotPlainError

@@ -117,7 +117,7 @@ def password(file: Path, user: str, generate: bool, delete: bool) -> None:
     Asks for the password on a terminal, else reads one line of standard input; never takes it from the command line,
     where other users of the machine could read it. The broker takes a changed file over on SIGHUP.
     """
-    from precursor.broker_files import delete_password, set_password
+    from precursor.broker_passwords import delete_password, set_password
 
     if generate and delete:
         raise click.UsageError("--generate and --delete exclude each other")

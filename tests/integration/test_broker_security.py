@@ -23,7 +23,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.mqtt import MqttOptions, MqttSource
-from precursor.broker_files import Access, BrokerOptions, set_password, write_files
+from precursor.broker_files import Access, BrokerOptions, write_files
+from precursor.broker_passwords import set_password
 from precursor.cli.broker import broker as broker_command
 from precursor.embedded import find_mosquitto
 from precursor.plantfile import PlantDefinition

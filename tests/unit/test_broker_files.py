@@ -15,13 +15,11 @@ from precursor.broker_files import (
     BrokerOptions,
     access_list,
     configuration,
-    delete_password,
-    hash_password,
-    set_password,
     sparkplug_groups,
     users_of,
     write_files,
 )
+from precursor.broker_passwords import delete_password, hash_password, set_password
 from precursor.cli.broker import broker
 from precursor.plantfile import PlantDefinition, read_plant_file
 from precursor.plantfile.definition import SensorDefinition, SiteDefinition

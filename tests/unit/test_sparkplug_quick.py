@@ -246,6 +246,31 @@ def test_plain_messages_are_read_quickly(datatype: DataType, named: bool, with_d
         assert seen(one) == seen(careful)
 
 
+@pytest.mark.parametrize(
+    "change", SPOILED, ids=lambda change: " ".join(f"{key}={value!r:.12}" for key, value in change.items())
+)
+def test_one_metric_that_is_not_plain_is_read_as_it_is(change: dict[str, Any]) -> None:
+    for datatype in TYPES[:-1]:
+        value: Any = {DataType.STRING: "on", DataType.BOOLEAN: True}.get(datatype, 5)
+        for with_datatype, style in ((True, {}), (False, {"Quality": Property(3, 192)})):
+            metrics = [
+                metric_of(
+                    None,
+                    datatype,
+                    value,
+                    alias=ALIASES[name],
+                    timestamp_ms=MS,
+                    with_datatype=with_datatype,
+                    properties=style,
+                )
+                for name in NAMES
+                if KINDS[name] is datatype
+            ]
+            metrics[-1] = msgspec.structs.replace(metrics[-1], **change)
+            one, careful, _ = taken_both_ways(encode_payload(Payload(timestamp_ms=MS, metrics=metrics)))
+            assert seen(one) == seen(careful)
+
+
 def test_values_that_changed_places_between_types_are_not_mixed_up() -> None:
     """A whole number where a fraction is due and the other way round: the columns alone could not tell."""
     metrics = [
