@@ -134,10 +134,6 @@ class Decoder:
         taken.rejections += [self._door.rejection(message, gateway.name, fault) for fault in faults]
         return carried
 
-    def block(self, devices: Collection[str]) -> None:
-        """From now on keep the readings of these devices aside, and of no others."""
-        self._blocked = frozenset(devices)
-
     def _most_bytes(self, route: Route) -> int:
         if route.gateway is not None and route.gateway.format in _WAVEFORMS:
             return self._limits.max_waveform_bytes

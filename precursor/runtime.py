@@ -16,6 +16,7 @@ from api.app import create_app
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor import parts
 from precursor.engine import Engine
+from precursor.release import releaser
 from precursor.scheduler import Scheduler, connectors
 from precursor.settings import Settings
 from telemetry import database
@@ -95,7 +96,7 @@ async def run(
         stop = opened.enter_context(stop_on_signals())
         async with asyncio.TaskGroup() as group:
             if listener is not None:
-                group.create_task(watched(_serve(listener, dsn, engine, stop)), name="api")
+                group.create_task(watched(_serve(settings, listener, dsn, engine, stop)), name="api")
             await watched(_prepared(prepare, stop))
             if not stop.is_set() and engine is not None:
                 await watched(_say_without_plant(dsn))
@@ -160,12 +161,14 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"{said}; check PRECURSOR_API__HOST and PRECURSOR_API__PORT") from error
 
 
-async def _serve(listener: socket.socket, dsn: str, engine: Engine | None, stop: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, dsn: str, engine: Engine | None, stop: asyncio.Event
+) -> None:
     status = None if engine is None else engine.status
     # No connection is needed to start: a database that is away is the readiness check's to tell.
     async with asyncpg.create_pool(dsn, min_size=0, max_size=8, server_settings=database.SESSION) as pool:
         config = uvicorn.Config(
-            create_app(pool, engine_status=status),
+            create_app(pool, engine_status=status, release=releaser(parts.engine_options(settings).session.limits)),
             log_level="warning",
             lifespan="off",
             access_log=False,

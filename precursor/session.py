@@ -193,13 +193,12 @@ class Session:
         return True
 
     async def look_after_devices(self) -> None:
-        """Devices that fell silent are stale; whose readings are kept aside may have changed. At most once a second."""
+        """Devices that fell silent are stale. At most once a second."""
         if time.monotonic() - self._looked_at < _DEVICES_S:
             return
         self._looked_at = time.monotonic()
         for name in await mark_silent(self.connection, datetime.now(UTC)):
             _log.warning("device_silent", device=name)
-        self._decoder.block(blocked(await load_devices(self.connection)))
 
     @staticmethod
     def _say_devices(changed: Recorded) -> None:

@@ -53,7 +53,6 @@ def introduce(taken: Taken, device: Device, content: Payload, now_us: int) -> No
         elif metric.value is not None:
             # No longer among the metrics: what it said last is not known to hold.
             taken.add(metric, max(now_us, metric.time + 1), metric.value, Quality.STALE)
-            metric.value = None
     device.former = {}
     device.altered = True
 

@@ -37,7 +37,7 @@ BAD: list[tuple[str, bytes, str]] = [
     (TOPIC, b"[" * 100_000, "malformed_json"),
     ("northfield/P-101/state", b'{"ts": "2026-01-01T00:00:00Z", "value": "dancing"}', "unknown_state"),
     ("northfield/nobody/here", b'{"ts": "2026-01-01T00:00:00Z", "value": 1.0}', "unknown_sensor"),
-    (GATEWAY, b'[{"sensor": "P-102.nothing", "ts": "2026-01-01T00:00:00Z", "value": 1.0}]', "unknown_sensor"),
+    (GATEWAY, b'[{"sensor": "P-102.nothing", "ts": "2026-01-01T00:00:00Z", "value": 1.0}]', "quarantined"),
     (GATEWAY, b'[{"sensor": "P-101.vib_de.score", "ts": "2026-01-01T00:00:00Z", "value": 1}]', "unknown_sensor"),
 ]
 
@@ -81,7 +81,10 @@ def test_each_kind_of_bad_input_is_kept_with_its_own_reason_and_the_engine_keeps
 
     rejected = asyncio.run(look(dsn, "SELECT topic, reason, payload, payload_bytes, detail FROM rejected ORDER BY id"))
     found = Counter((row["topic"], row["reason"]) for row in rejected)
-    assert found == Counter((topic, reason) for topic, _, reason in BAD) + Counter({(GATEWAY, "not_finite"): 1})
+    expected = Counter((topic, reason) for topic, _, reason in BAD) + Counter({(GATEWAY, "not_finite"): 1})
+    held = asyncio.run(look(dsn, "SELECT name, value FROM quarantined_reading JOIN quarantined_name ON id = name_id"))
+    assert held == [{"name": "P-102.nothing", "value": 1.0}], "what may yet become a sensor is kept whole"
+    assert found == expected - Counter({(GATEWAY, "quarantined"): 1})
     assert all(row["detail"] for row in rejected), "each says in a sentence what is wrong"
     assert all(len(row["payload"]) <= 4096 for row in rejected), "a rejected payload is kept bounded"
     assert max(row["payload_bytes"] for row in rejected) > 2**20, "with the length it had"

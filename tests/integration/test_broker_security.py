@@ -156,7 +156,7 @@ class Connect:
         settings: dict[str, Any] = {"port": self._port, "client_id": "engine", "retry_max_s": 0.5}
         source = MqttSource(MqttOptions(**(settings | changes)))
         self._stack.push_async_callback(source.stop)
-        await source.start(subscriptions or ("#", "spBv1.0/#"))
+        await source.start(subscriptions or ("#",))
         return source
 
 

@@ -515,6 +515,12 @@ def test_what_died_with_its_device_is_not_marked_again_with_its_node(plant: Plan
     assert [one[0] for one in readings(plant.hears(plant.edge.death()))] == ["temp"]
 
 
+def test_what_is_stale_is_not_marked_again_by_a_birth_that_no_longer_has_it(plant: Plant) -> None:
+    plant.hears(plant.edge.death())
+    plant.edge.bd_seq = 1
+    assert readings(plant.hears(plant.edge.birth([metric("load", 5.0)], MS))) == [("load", 0, 5.0, GOOD)]
+
+
 def test_aliases_of_a_session_mean_nothing_after_its_death(plant: Plant) -> None:
     plant.hears(plant.edge.death())
     taken = plant.hears(plant.edge.data([data(1, 1.0), metric("temp", 2.0, with_datatype=False)], MS))
@@ -640,6 +646,16 @@ def test_a_new_gap_after_one_that_was_filled_starts_its_own_time() -> None:
     plant.hears(plant.edge.data([data(1, 4.0, 4)], MS), NOW + 4 * SECOND)
     assert plant.host.tick(NOW + 6 * SECOND) == []
     assert asks(plant.host.tick(NOW + 9 * SECOND)) == [REBIRTH_TOPIC]
+
+
+def test_a_second_gap_does_not_prolong_the_time_of_the_first() -> None:
+    """tck-id-operational-behavior-host-reordering-start"""
+    plant = Plant(reorder_s=5)
+    plant.born()
+    for later_s in (0, 4):
+        plant.lose()
+        plant.hears(plant.edge.data([data(1, 3.0)], MS), NOW + later_s * SECOND)
+    assert asks(plant.host.tick(NOW + 5 * SECOND)) == [REBIRTH_TOPIC]
 
 
 def test_without_time_to_reorder_a_gap_asks_at_once() -> None:

@@ -209,6 +209,31 @@ def test_a_restored_host_understands_aliases_without_a_new_birth() -> None:
     ).values
 
 
+def test_a_restored_host_knows_no_aliases_of_a_session_that_is_over() -> None:
+    edge = EdgeNode("works", "a")
+    host = SparkplugHost()
+    host.take(*edge.birth([metric_of("m", DataType.DOUBLE, 1.0, alias=1, timestamp_ms=MS)], MS), NOW)
+    host.take(*edge.death(), NOW)
+    changes = host.changes()
+    again = SparkplugHost.restore(changes.nodes, changes.metrics, offline={"works/a"})
+    taken = again.take(*edge.data([metric_of(None, DataType.DOUBLE, 2.0, alias=1, timestamp_ms=MS)], MS), NOW)
+    assert (taken.values, len(taken.faults)) == ([], 1)
+
+
+def test_a_restored_host_saves_only_what_changes() -> None:
+    edge = EdgeNode("works", "a")
+    host = SparkplugHost()
+    host.take(*edge.birth([metric_of("m", DataType.DOUBLE, 1.0, alias=1, timestamp_ms=MS)], MS), NOW)
+    changes = host.changes()
+    again = SparkplugHost.restore(changes.nodes, changes.metrics)
+    assert not again.changes()
+    transient = metric_of(None, DataType.DOUBLE, 2.0, alias=1, timestamp_ms=MS, is_transient=True)
+    again.take(*edge.data([transient], MS), NOW)
+    saved = again.changes()
+    assert [row.seq for row in saved.nodes] == [1]
+    assert saved.metrics == {}
+
+
 def test_a_restored_host_whose_number_is_not_known_takes_any() -> None:
     edge = EdgeNode("works", "a")
     host = SparkplugHost.restore(
