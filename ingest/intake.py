@@ -1,7 +1,6 @@
 """`Intake`: what several sessions bring, drained as one."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,7 +15,7 @@ class Session(Protocol):
 
     @property
     def inbox(self) -> deque[Message]:
-        """What has arrived; filled, and emptied when the connection is lost, by another thread."""
+        """What has arrived; filled by another thread."""
         ...
 
     @property
@@ -66,8 +65,7 @@ class Intake:
         acknowledgement is answered at once. Gives no more than the message with which `max_bytes` of payload
         are reached, and then the rest at once with the next call.
 
-        Empty after `timeout_s`, after a stop, and when the connection was lost while collecting. A cancelled
-        call loses nothing.
+        Empty after `timeout_s` and after a stop. A cancelled call loses nothing.
 
         Raises:
             RuntimeError: a network thread failed, which is a bug.
@@ -85,11 +83,10 @@ class Intake:
         room = max_bytes
         for session in self._sessions:
             inbox = session.inbox
-            with contextlib.suppress(IndexError):  # the network thread empties the inbox when the connection is lost
-                while len(messages) < max_messages and room > 0:
-                    message = inbox.popleft()
-                    messages.append(message)
-                    room -= len(message.payload)
+            while inbox and len(messages) < max_messages and room > 0:
+                message = inbox.popleft()
+                messages.append(message)
+                room -= len(message.payload)
         self._left_over = self._waiting() > 0
         return messages
 

@@ -38,6 +38,16 @@ _ADVICE = {
     "Server unavailable": "nothing here; the broker says that it is not ready",
 }
 
+_TLS_ADVICE = {
+    "certificate has expired": "renew the broker's certificate",
+    "Hostname mismatch": "set PRECURSOR_MQTT__HOST to a name in the broker's certificate, or issue one for this name",
+    "IP address mismatch": "set PRECURSOR_MQTT__HOST to a name in the broker's certificate, or issue one for this one",
+    "certificate verify failed": "name the authority that issued the broker's certificate: PRECURSOR_MQTT__CA_FILE",
+    "certificate required": "the broker wants a client certificate: PRECURSOR_MQTT__CERT_FILE and __KEY_FILE",
+    "unknown ca": "the broker does not know the authority of our certificate; see its cafile",
+}
+"""what the TLS library says, in the order of looking"""
+
 # Of all sources together: a message belongs to one connection, whichever source it came through.
 _GENERATIONS = itertools.count(1)
 
@@ -186,7 +196,7 @@ class MqttSource:
 
     @property
     def inbox(self) -> deque[Message]:
-        """What has arrived; filled, and emptied when the connection is lost, by the network thread."""
+        """What has arrived; filled by the network thread."""
         return self._desk.inbox
 
     @property
@@ -249,8 +259,8 @@ class MqttSource:
         self._desk.outgoing.clear()
         connection.run()
         self._connection = None
-        # Not yet handed out, and this connection can no longer acknowledge them: the broker sends them again.
-        self._desk.inbox.clear()
+        # What has arrived stays, though this connection can no longer acknowledge it: a broker that was killed may have
+        # acknowledged it to its sender and forgotten it. If it has not, it delivers it again, as a duplicate.
         return connection
 
     def _judge(self, connection: Connection) -> bool:
@@ -264,6 +274,8 @@ class MqttSource:
         if connection.refusal is not None:
             event = "mqtt_connection_refused"
             advice = _ADVICE.get(connection.refusal.getName(), "see the broker's log")
+        elif (tls := next((_TLS_ADVICE[said] for said in _TLS_ADVICE if said in connection.trouble), None)) is not None:
+            event, advice = "mqtt_tls_refused", tls
         elif self._connections:
             event, advice = "mqtt_connection_lost", "reconnecting; the broker keeps the messages"
         else:

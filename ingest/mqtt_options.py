@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+import structlog
+
 from ingest.message import Message
 from telemetry.errors import ConfigurationError
 
 __all__ = ["MqttOptions", "Presence", "Publication", "check_filter"]
+
+_log = structlog.get_logger(__name__)
 
 _LONGEST_STRING = 65_535
 """bytes, of any text in MQTT"""
@@ -70,7 +74,7 @@ class MqttOptions:
     keepalive_s: int = 60
     max_unacknowledged: int = 20_000
     """messages; with more waiting for their acknowledgement the socket is not read, so the broker queues"""
-    max_unacknowledged_bytes: int = 256 * 1024 * 1024
+    max_unacknowledged_bytes: int = 64 * 1024 * 1024
     """the same for their payloads together"""
     persistent: bool = True
     """whether the broker keeps the session, and what arrives for it, while we are away"""
@@ -117,6 +121,9 @@ class MqttOptions:
         except OSError as error:
             files = [str(path) for path in (self.ca_file, self.cert_file, self.key_file) if path]
             raise ConfigurationError(f"cannot load the TLS files {', '.join(files)}: {error}") from error
+        key = self.key_file or self.cert_file
+        if key is not None and key.stat().st_mode & 0o077:
+            _log.warning("key_file_open_to_others", file=str(key), advice=f"chmod 600 {key}")
         return context
 
 

@@ -226,7 +226,7 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence true
 persistence_location {folder}/
-autosave_interval 30
+autosave_interval 1
 # The defaults (20 and 1000) would slow down, then drop, what waits for the engine's COMMIT.
 max_inflight_messages 0
 max_queued_messages 0

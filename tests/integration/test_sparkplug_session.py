@@ -8,7 +8,7 @@ import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import paho.mqtt.client as paho
@@ -118,9 +118,9 @@ async def until(condition: Callable[[], Awaitable[Any]], what: str, timeout_s: f
 class Running:
     """An engine in this process, whose host has an id and a mode."""
 
-    def __init__(self, dsn: str, port: int, mode: HostMode) -> None:
+    def __init__(self, dsn: str, port: int, mode: HostMode, protocol: Literal["3.1.1", "5"] = "3.1.1") -> None:
         host = HostOptions(host_id="plant-host", mode=mode, limits=HostLimits(reorder_s=0.5, rebirth_interval_s=0.2))
-        source = MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id="engine"))
+        source = MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id="engine", protocol=protocol))
         options = EngineOptions(session=SessionOptions(host=host))
         self.engine = Engine(dsn=dsn, source=source, options=options)
         self._stop = asyncio.Event()
@@ -259,6 +259,10 @@ async def test_a_restarted_passive_host_understands_what_was_born_before_it(
 async def test_commands_reach_the_device_and_what_cannot_be_sent_is_refused_with_the_reason(
     plant: str, connection: asyncpg.Connection, mosquitto: Any
 ) -> None:
+    """tck-id-topics-ncmd-mqtt, tck-id-topics-dcmd-mqtt, tck-id-payloads-ncmd-qos, tck-id-payloads-ncmd-retain,
+    tck-id-payloads-dcmd-qos, tck-id-payloads-dcmd-retain
+    """
+    witness = Witness(mosquitto.port, "spBv1.0/+/+/#")
     async with Running(plant, mosquitto.port, HostMode.SECONDARY_ACTIVE):
         node = EdgeNode(mosquitto.port)
         try:
@@ -284,13 +288,36 @@ async def test_commands_reach_the_device_and_what_cannot_be_sent_is_refused_with
             await asyncio.sleep(0.5)
             await node.tell("send 9")
             assert "command running False" in node.commands
+            # The will of this node's session never came: a later birth asks nothing. So ask for the node's own metric.
+            await request_command(connection, "hall-2/edge-1", "cpu load", 0.25, requested_by="test")
+
+            async def both() -> bool:
+                return {kind for each in witness.seen if (kind := each.topic.split("/")[2]).endswith("CMD")} == {
+                    "NCMD",
+                    "DCMD",
+                }
+
+            await until(both, "a command to the node, too")
+            commands = [each for each in witness.seen if each.topic.split("/")[2].endswith("CMD")]
+            assert {(each.qos, each.retain) for each in commands} == {(0, False)}
         finally:
             node.kill()
+            witness.close()
 
 
 async def test_the_state_of_a_primary_host_is_born_dies_and_contradicts_who_says_otherwise(
     plant: str, mosquitto: Any
 ) -> None:
+    """tck-id-principles-birth-certificates-order, tck-id-host-topic-phid-birth-message,
+    tck-id-host-topic-phid-birth-required, tck-id-message-flow-phid-sparkplug-state-publish,
+    tck-id-message-flow-phid-sparkplug-subscription, tck-id-host-topic-phid-birth-sub-required,
+    tck-id-payloads-state-subscribe, tck-id-operational-behavior-host-application-connect-birth,
+    tck-id-message-flow-hid-sparkplug-state-message-delivered, tck-id-operational-behavior-host-application-termination,
+    tck-id-host-topic-phid-death-retain, tck-id-host-topic-phid-death-payload-timestamp-disconnect-clean
+    """
+    mosquitto.stop()
+    mosquitto.extra = "max_inflight_messages 0\nlog_type all"
+    mosquitto.start()
     witness = Witness(mosquitto.port, "spBv1.0/STATE/#")
     try:
         async with Running(plant, mosquitto.port, HostMode.PRIMARY):
@@ -313,8 +340,16 @@ async def test_the_state_of_a_primary_host_is_born_dies_and_contradicts_who_says
 
             await until(contradicted, "it says again that it is there")
             assert json.loads(witness.seen[-1].payload) == first
+
+        async def died() -> bool:
+            return json.loads(witness.seen[-1].payload)["online"] is False
+
+        await until(died, "its death is published")
         last = json.loads(witness.seen[-1].payload)
-        assert last["online"] is False
+        assert last["timestamp"] > first["timestamp"], "a death on purpose has the time of the disconnect"
+        log = (mosquitto.folder / "mosquitto.log").read_text()
+        subscribed = log.index("Sending SUBACK to engine-sparkplug")
+        assert log.index(STATE) < subscribed < log.index("Received PUBLISH from engine-sparkplug")
         late = Witness(mosquitto.port, STATE)
         try:
 
@@ -331,6 +366,10 @@ async def test_the_state_of_a_primary_host_is_born_dies_and_contradicts_who_says
 
 
 async def test_the_will_of_a_lost_primary_host_has_the_timestamp_of_its_birth(plant: str, mosquitto: Any) -> None:
+    """tck-id-host-topic-phid-death-required, tck-id-operational-behavior-host-application-connect-will,
+    tck-id-payloads-state-will-message, tck-id-payloads-state-will-message-payload,
+    tck-id-host-topic-phid-birth-payload-timestamp
+    """
     witness = Witness(mosquitto.port, STATE)
     try:
         running = Running(plant, mosquitto.port, HostMode.PRIMARY)
@@ -362,6 +401,33 @@ async def test_the_will_of_a_lost_primary_host_has_the_timestamp_of_its_birth(pl
             assert json.loads(witness.seen[-1].payload)["timestamp"] > birth["timestamp"]
     finally:
         witness.close()
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+async def test_the_hosts_session_is_forgotten_and_the_gateways_is_kept(
+    plant: str, mosquitto: Any, protocol: Literal["3.1.1", "5"]
+) -> None:
+    """tck-id-message-flow-phid-sparkplug-clean-session-311, tck-id-message-flow-phid-sparkplug-clean-session-50"""
+    async with Running(plant, mosquitto.port, HostMode.SECONDARY_PASSIVE, protocol):
+        pass
+    kept = {}
+    for client_id in ("engine", "engine-sparkplug"):
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        client.on_connect = lambda _c, name, flags, *_: kept.update({name: flags.session_present})
+        client.user_data_set(client_id)
+        client.connect("127.0.0.1", mosquitto.port)
+        client.loop_start()
+
+        async def answered(name: str = client_id) -> bool:
+            return name in kept
+
+        await until(answered, "the broker answers")
+        client.disconnect()
+        client.loop_stop()
+    assert kept == {"engine": True, "engine-sparkplug": False}
+    log = (mosquitto.folder / "mosquitto.log").read_text()
+    [line] = [line for line in log.splitlines() if "as engine-sparkplug (" in line and ", c1," in line]
+    assert f"(p{5 if protocol == '5' else 2}, c1," in line, "Clean Start, or Clean Session"
 
 
 @pytest.mark.parametrize("mode", [HostMode.SECONDARY_PASSIVE, HostMode.SECONDARY_ACTIVE])

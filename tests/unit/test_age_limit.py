@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest.decoded import Decoded
-from ingest.reasons import RejectReason
 from ingest.decoder import Decoder
 from ingest.limits import DoorLimits
 from ingest.message import Message
+from ingest.reasons import RejectReason
 from precursor.bench.workload import bench_plant
 from precursor.parts import engine_options, retention_policy
 from precursor.settings import read_settings

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reasons import RejectReason
 from ingest.limits import DoorLimits
+from ingest.reasons import RejectReason
 from precursor.door import Door
 from telemetry.arrow import METADATA_KEY, ReadingEncoder, sensors_of
 from telemetry.arrow_columns import ArrowColumns, Flaw, RawReadings, from_table
