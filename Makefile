@@ -38,7 +38,7 @@ test: setup-dev ## the tests
 # Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
 test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache
 	.ci/timescaledb $(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --timeout 600 \
-		$(addprefix --ignore=tests/integration/,test_bench.py test_embedded.py test_mqtt_source.py test_simulators_mqtt.py)
+		$(addprefix --ignore=tests/integration/test_,bench.py broker_security.py embedded.py mqtt_source.py simulators_mqtt.py)
 
 test-clean-clone: setup-dev ## `make demo` on a clean clone, installation included
 	$(BIN)/python -m pytest -m clean_clone

@@ -86,6 +86,8 @@ class Decoded:
     sightings: Sequence[Sighting] = ()
     changes: Sequence[DeviceChange] = ()
     """births and deaths, in the order in which they arrived"""
+    out_of_sight: Sequence[str] = ()
+    """devices of which nothing is known any more: our own connection was lost"""
     nodes: Sequence[NodeRow] = ()
     """Sparkplug sessions as they stand after the batch"""
     metrics: Mapping[str, Sequence[MetricRow]] = field(default_factory=dict)

@@ -63,7 +63,6 @@ class Decoder:
         names = [gateway.name for gateway in plant.gateways] + [sensor.site for sensor in self._sensors]
         self._sources = tuple(dict.fromkeys([*names, UNKNOWN_SOURCE]))
         self._unknown = self._sources.index(UNKNOWN_SOURCE)
-        self._gateways = plant.gateways
         self._door = Doorway(
             self._sensors, self._sources, self._limits, devices=[gateway.name for gateway in plant.gateways]
         )
@@ -104,14 +103,15 @@ class Decoder:
     def cut_off(self, now_us: int) -> Decoded:
         """The connection to edge nodes is lost: what they said last is STALE."""
         taken = self._taken(now_us)
-        source = next(g.name for g in self._gateways if g.format is PayloadFormat.SPARKPLUG_B)
-        taken.columns.begin(self._sources.index(source))
-        carried, faults = self.edge.cut_off(taken.heard)
-        taken.columns.carried.append(carried)
-        # What brought these readings is that no message comes.
+        # What brings these readings is that no message comes.
         silence = Message(topic="", payload=b"")
-        taken.rejections += [self._door.rejection(silence, source, fault) for fault in faults]
-        return self._door.readings([silence], taken, self.edge.changes())
+        parts = self.edge.cut_off(now_us)
+        for gateway, part in parts:
+            taken.columns.begin(self._sources.index(gateway.name))
+            carried, faults = self.edge.add(part, gateway, taken.heard)
+            taken.columns.carried.append(carried)
+            taken.rejections += [self._door.rejection(silence, gateway.name, fault) for fault in faults]
+        return self._door.readings([silence] * len(parts), taken, self.edge.changes())
 
     def _taken(self, now_us: int) -> Taken:
         return Taken(Columns(codes=self._codes), now_us, self._blocked)

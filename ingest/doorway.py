@@ -101,6 +101,7 @@ class Doorway:
             sightings=[*self._sightings(batch, source, columns), *heard.sightings],
             historical=historical[sound] if columns.historical else None,
             changes=heard.changes,
+            out_of_sight=heard.out_of_sight,
             nodes=changes.nodes,
             metrics=changes.metrics,
             commands=heard.commands,

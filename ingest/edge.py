@@ -22,6 +22,7 @@ from ingest.sparkplug.topics import NAMESPACE
 from ingest.unknown import plain_name
 from telemetry.errors import ConfigurationError
 from telemetry.plant import Gateway, PayloadFormat, Sensor, UnknownNames
+from telemetry.quality import Quality
 from telemetry.units import UnitError, conversion
 
 __all__ = ["EdgeNodes", "Heard"]
@@ -39,6 +40,7 @@ class Heard:
         self.held: list[HeldReading] = []
         self.wanted: dict[str, WantedSensor] = {}
         self.changes: list[DeviceChange] = []
+        self.out_of_sight: list[str] = []
         self.commands: list[Publication] = []
         self.notes: list[str] = []
         self._newest: dict[str, tuple[str, int | None]] = {}
@@ -111,12 +113,24 @@ class EdgeNodes:
 
     def take(self, topic: str, payload: bytes, gateway: Gateway, heard: Heard) -> tuple[int, list[Fault]]:
         """How many items a message carries, and which of them are faults; readings go into the columns."""
-        return self._add(self.host.take(topic, payload, heard.now_us), gateway, heard)
+        return self.add(self.host.take(topic, payload, heard.now_us), gateway, heard)
 
-    def cut_off(self, heard: Heard) -> tuple[int, list[Fault]]:
-        """The connection is lost: what was live is STALE."""
-        _, gateway = self._gateways[0]
-        return self._add(self.host.cut_off(heard.now_us), gateway, heard)
+    def cut_off(self, now_us: int) -> list[tuple[Gateway, Taken]]:
+        """The connection is lost: what was live is STALE; for each gateway of the plant file its part, for `add`."""
+        lost = self.host.cut_off(now_us)
+        parts: dict[str, tuple[Gateway, Taken]] = {}
+
+        def part(path: str) -> Taken | None:
+            gateway = self.gateway_of(f"{NAMESPACE}/{path.partition('/')[0]}/NDATA/-")
+            return None if gateway is None else parts.setdefault(gateway.name, (gateway, Taken()))[1]
+
+        for metric, time, value, quality in zip(lost.metrics, lost.times, lost.values, lost.qualities, strict=True):
+            if (taken := part(metric.path)) is not None:
+                taken.add(metric, time, value, Quality(quality))
+        for news in lost.news:
+            if (taken := part(news.path)) is not None:
+                taken.news.append(news)
+        return list(parts.values())
 
     def tick(self, now_us: int) -> list[Publication]:
         """Commands that are due because time went by."""
@@ -162,7 +176,8 @@ class EdgeNodes:
         """What is to be saved of sessions and births, since this was asked last."""
         return self.host.changes()
 
-    def _add(self, taken: Taken, gateway: Gateway, heard: Heard) -> tuple[int, list[Fault]]:
+    def add(self, taken: Taken, gateway: Gateway, heard: Heard) -> tuple[int, list[Fault]]:
+        """How many items the host took, and which of them are faults; readings go into the columns."""
         source = gateway.name
         faults = list(taken.faults)
         for change in taken.news:
@@ -248,6 +263,8 @@ class EdgeNodes:
         """A birth or a death, or what a device says about itself."""
         if change.status is DeviceStatus.OFFLINE:
             heard.changes.append(Death(name=change.path))
+        elif change.status is DeviceStatus.STALE:
+            heard.out_of_sight.append(change.path)
         if change.status is not DeviceStatus.ONLINE:
             return
         device = self.host.device(change.path)

@@ -165,3 +165,6 @@ UPDATE plant_revision SET revision = revision + 1
 
 -- name: notify
 NOTIFY plant_changed
+
+-- name: lose_sight
+UPDATE device SET status = 'stale', status_at = $2 WHERE name = ANY ($1::text[]) AND status = 'online'

@@ -18,7 +18,15 @@ from ingest.texts import storable
 from telemetry.batch import to_micros
 from telemetry.sql import load_queries
 
-__all__ = ["Recorded", "load_devices", "mark_silent", "record_changes", "record_sightings", "sync_gateways"]
+__all__ = [
+    "Recorded",
+    "load_devices",
+    "lose_sight",
+    "mark_silent",
+    "record_changes",
+    "record_sightings",
+    "sync_gateways",
+]
 
 _SQL = load_queries("ingest", "registry.sql")
 _MICROS_PER_SECOND = 1_000_000
@@ -130,6 +138,12 @@ async def _record_facts(connection: asyncpg.Connection, births: Mapping[str, Bir
 async def mark_silent(connection: asyncpg.Connection, now: datetime) -> tuple[str, ...]:
     """Devices online that were not heard for longer than they may be are stale now. Their names."""
     return tuple(sorted(row["name"] for row in await connection.fetch(_SQL["mark_silent"], now)))
+
+
+async def lose_sight(connection: asyncpg.Connection, names: Sequence[str], now: datetime) -> None:
+    """Devices that were online are stale: the connection over which they would be heard is lost."""
+    if names:
+        await connection.execute(_SQL["lose_sight"], [storable(name) for name in names], now)
 
 
 async def sync_gateways(connection: asyncpg.Connection) -> None:

@@ -19,7 +19,7 @@ from ingest.door_checks import Finding, Findings, Judged, record_findings
 from ingest.mqtt_options import Publication
 from ingest.quarantine import Held, hold
 from ingest.reasons import RejectReason
-from ingest.registry_store import Recorded, record_changes, record_sightings
+from ingest.registry_store import Recorded, lose_sight, record_changes, record_sightings
 from ingest.sessions import save_metrics, save_nodes
 from ingest.texts import storable
 from precursor.evaluation import Evaluation, Folded
@@ -199,6 +199,7 @@ class BatchTransaction:
         """What the batch says about devices, sessions and sensors themselves."""
         # Births and deaths have the last word on who is there.
         heard = await record_sightings(connection, decoded.sightings, now)
+        await lose_sight(connection, decoded.out_of_sight, now)
         changed = await record_changes(connection, decoded.changes, now)
         await save_nodes(connection, decoded.nodes)
         for device, metrics in decoded.metrics.items():

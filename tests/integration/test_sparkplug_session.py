@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -227,6 +228,43 @@ async def test_an_edge_node_is_born_sends_dies_returns_and_is_right_in_the_datab
             node.kill()
     assert await connection.fetchval("SELECT bool_and(balanced) FROM ledger")
     assert await connection.fetchval("SELECT count(*) FROM quarantined_reading") == 0
+
+
+async def test_a_host_that_loses_the_broker_says_that_nothing_is_known_until_devices_are_heard_again(
+    plant: str, connection: asyncpg.Connection, mosquitto: Any
+) -> None:
+    async with Running(plant, mosquitto.port, HostMode.SECONDARY_ACTIVE):
+        node = EdgeNode(mosquitto.port)
+        try:
+            await node.says("born")
+            await node.tell("send 2")
+
+            async def two() -> bool:
+                return len(await vibrations(connection)) == 2
+
+            await until(two, "readings are stored")
+            mosquitto.stop(signal.SIGKILL)  # politely it would speak the node's Will first
+
+            async def stale() -> bool:
+                return (await statuses(connection))["hall-2/edge-1/pump-7"] == "stale"
+
+            await until(stale, "the device is stale")
+            assert (await vibrations(connection))[-1] == (2, 3)
+            mosquitto.start()
+        finally:
+            node.kill()
+        node = EdgeNode(mosquitto.port)
+        try:
+            await node.says("born")
+            await node.tell("send 3")
+
+            async def back() -> bool:
+                return (3, 0) in await vibrations(connection)
+
+            await until(back, "readings are stored again", 60)
+            assert (await statuses(connection))["hall-2/edge-1/pump-7"] == "online"
+        finally:
+            node.kill()
 
 
 async def test_a_restarted_passive_host_understands_what_was_born_before_it(
