@@ -35,10 +35,13 @@ demo: setup ## broker + database + simulated plant + engine; ends by itself with
 test: setup-dev ## the tests
 	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
 
+# What speaks to brokers and people, and is the same on every edition.
+NOT_OF_THE_STORE := $(addsuffix .py,api_commands api_devices bench broker_security devices_cli embedded gateways mqtt_source \
+	no_loss sensor_findings simulators_mqtt sparkplug_session)
 # Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
 test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache
 	.ci/timescaledb $(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --timeout 600 \
-		$(addprefix --ignore=tests/integration/test_,bench.py broker_security.py embedded.py mqtt_source.py simulators_mqtt.py)
+		$(addprefix --ignore=tests/integration/test_,$(NOT_OF_THE_STORE))
 
 test-clean-clone: setup-dev ## `make demo` on a clean clone, installation included
 	$(BIN)/python -m pytest -m clean_clone

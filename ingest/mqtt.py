@@ -274,12 +274,11 @@ class MqttSource:
         if connection.refusal is not None:
             event = "mqtt_connection_refused"
             advice = _ADVICE.get(connection.refusal.getName(), "see the broker's log")
-        elif (tls := next((_TLS_ADVICE[said] for said in _TLS_ADVICE if said in connection.trouble), None)) is not None:
-            event, advice = "mqtt_tls_refused", tls
         elif self._connections:
             event, advice = "mqtt_connection_lost", "reconnecting; the broker keeps the messages"
         else:
             event, advice = "mqtt_broker_unreachable", "start the broker or set its host and port; trying on"
+        advice = next((tls for said, tls in _TLS_ADVICE.items() if said in connection.trouble), advice)
         if event not in self._said:  # one line per outage and kind of trouble, however many attempts
             _log.warning(event, **facts, advice=advice)
             self._said.add(event)

@@ -62,6 +62,7 @@ def test_all_that_was_published_is_stored_once_and_the_ledger_adds_up(report: Re
         "mqtt.single_qos1",
         "mqtt.json_array_100",
         "mqtt.json_columnar_100",
+        "mqtt.sparkplug_100",
         "mqtt.live_qos1",
         "mqtt.latency",
     }

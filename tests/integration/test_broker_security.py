@@ -69,6 +69,7 @@ class Certificates:
         files = {"cert_file": self.folder / f"{user}.crt", "key_file": self.folder / f"{user}.key"}
         issued.cert_chain_pems[0].write_to_path(str(files["cert_file"]))
         issued.private_key_pem.write_to_path(str(files["key_file"]))
+        files["key_file"].chmod(0o600)
         return files
 
 

@@ -110,6 +110,9 @@ CASES = [
     telemetry("ranges.sql", "read_minutes", IDS, *YESTERDAY),
     telemetry("ranges.sql", "read_hours", IDS, END - 30 * DAY, END),
     telemetry("ranges.sql", "read_days", IDS, END - 30 * DAY, END),
+    telemetry("ranges.sql", "sum_minutes", [2], *YESTERDAY),
+    telemetry("ranges.sql", "sum_hours", IDS, END - 30 * DAY, END),
+    telemetry("ranges.sql", "sum_days", IDS, END - 30 * DAY, END),
     telemetry("ranges.sql", "count_minutes", [2], *YESTERDAY),
     telemetry("ranges.sql", "count_hours", [2], END - 30 * DAY, END),
     telemetry("ranges.sql", "count_days", [2], END - 50 * DAY, END),
@@ -257,6 +260,8 @@ EXEMPT = {
 }
 
 NOT_HOT = {
+    ("api", "devices.sql"): "a page of devices, of which a plant has hundreds, when somebody looks",
+    ("api", "quarantine.sql"): "names kept aside, bounded in number, when somebody looks",
     ("telemetry", "retention.sql"): "a job asks the catalogue for pieces a few times a day, and moves whole pieces",
     ("telemetry", "upgrade.sql"): "one command in a database's life, which copies all of it",
 }
