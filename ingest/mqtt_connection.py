@@ -85,6 +85,10 @@ class Connection:
         self.held = 0
         """messages received here and not acknowledged yet"""
         self._held_bytes = 0
+        # What earlier connections brought and nobody has taken yet is in memory as well: however often the broker comes
+        # and goes while the database is away, and delivers all of it again, there is no more than the limit.
+        self._leftover = [len(message.payload) for message in tuple(desk.inbox)]
+        self._leftover_bytes = sum(self._leftover)
         self._options = options
         self._desk = desk
         self._established = established
@@ -117,9 +121,21 @@ class Connection:
 
     def is_full(self) -> bool:
         """Whether so much waits for its acknowledgement that nothing more is read."""
+        if self._leftover:
+            self._look_at_leftover()
         return (
-            self.held >= self._options.max_unacknowledged or self._held_bytes >= self._options.max_unacknowledged_bytes
+            self.held + len(self._leftover) >= self._options.max_unacknowledged
+            or self._held_bytes + self._leftover_bytes >= self._options.max_unacknowledged_bytes
         )
+
+    def _look_at_leftover(self) -> None:
+        """Once the oldest message that waits is ours, or none does, nothing of earlier connections is left."""
+        try:
+            gone = self._desk.inbox[0].generation == self.generation
+        except IndexError:
+            gone = True
+        if gone:
+            self._leftover, self._leftover_bytes = [], 0
 
     def _serve(self, started: float) -> None:
         with selectors.DefaultSelector() as selector:

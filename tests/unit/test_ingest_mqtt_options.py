@@ -1,10 +1,13 @@
 """Settings of the MQTT source that make no sense are named before anything connects."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingest.message import Message
+from ingest.mqtt_connection import Connection, Desk
 from ingest.mqtt_options import MqttOptions, check_filter
 from telemetry.errors import ConfigurationError
 
@@ -58,3 +61,23 @@ def test_topic_filters_that_a_broker_takes(topic_filter: str) -> None:
 def test_topic_filters_that_a_broker_refuses(topic_filter: str) -> None:
     with pytest.raises(ConfigurationError, match="topic filter"):
         check_filter(topic_filter)
+
+
+@pytest.mark.parametrize("limit", [{"max_unacknowledged": 3}, {"max_unacknowledged_bytes": 30}])
+def test_what_earlier_connections_brought_counts_against_the_limit_until_it_is_taken(limit: dict[str, Any]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        desk = Desk(woken=ours)
+        desk.inbox.extend(Message(topic="t", payload=b"x" * 10, generation=1) for _ in range(3))
+        connection = Connection(
+            MqttOptions(client_id="engine", **limit),
+            desk,
+            generation=2,
+            tls=None,
+            established=lambda _: None,
+            arrived=lambda: None,
+            granted=lambda *_: None,
+        )
+        assert connection.is_full()
+        desk.inbox.clear()
+        assert not connection.is_full()
