@@ -1,6 +1,7 @@
 """The HTTP application: reads what the engine keeps, and changes what people decide.
 
-That is: the status of a work order, what is known of a device, and what becomes of readings kept aside.
+That is: the status of a work order, what is done about alarms, what is known of a device, and what becomes of readings
+kept aside.
 """
 
 from importlib.resources import files
@@ -11,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from api import (
+    alarm_silence,
     alarms,
     assets,
     commands,
@@ -41,7 +43,7 @@ back as `cursor`. Errors are RFC 9457 `application/problem+json`. `null` means n
 _TAGS = [
     {"name": "assets", "description": "The machines of the plant."},
     {"name": "sensors", "description": "Measuring points and their readings."},
-    {"name": "alarms", "description": "Limits that were violated."},
+    {"name": "alarms", "description": "Limits that were violated, and who was told; what is kept silent."},
     {"name": "work orders", "description": "What maintenance is asked to do, and why."},
     {"name": "KPIs", "description": "Availability, MTBF and MTTR."},
     {"name": "ledger", "description": "What arrived, and what became of it."},
@@ -81,8 +83,11 @@ def create_app(
         assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger,
         devices, commands, quarantine, health,
     )  # fmt: skip
+    # Before /alarms/{id}: what is shelved has a path of its own.
+    app.include_router(alarm_silence.router)
     for room in rooms:
         app.include_router(room.router)
+    app.include_router(alarm_silence.windows)
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:

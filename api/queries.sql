@@ -82,32 +82,84 @@ ORDER BY time DESC
 LIMIT $4;
 
 -- name: alarms
--- $1 active or null, $2 asset or null, $3 and $4 window or null, $5 and $6 (began_at, id) of the page before, $7 rows
-SELECT alarm.id, alarm.rule_name AS rule, sensor.name AS sensor, asset.name AS asset, alarm.side, alarm.limit_value,
-       alarm.unit, alarm.priority, alarm.failure_mode, alarm.began_at, alarm.ended_at, alarm.value,
-       alarm.peak_value, alarm.peak_at, alarm.work_order_id
+-- $1 active or null, $2 asset or null, $3 and $4 window or null, $5 and $6 (began_at, id) of the page before, $7 rows,
+-- $8 states or null, $9 category or null, $10 priorities or null
+SELECT alarm.id, alarm.rule_name AS rule, sensor.name AS sensor, asset.name AS asset, alarm.side, alarm.category,
+       coalesce(now_is.state, 'normal') AS state, now_is.until AS silent_until, alarm.limit_value, alarm.unit,
+       alarm.priority, alarm.failure_mode, alarm.began_at, alarm.ended_at, alarm.annunciated_at,
+       alarm.acknowledged_at, alarm.acknowledged_by, alarm.latching, alarm.reset_at, alarm.value, alarm.peak_value,
+       alarm.peak_at, alarm.work_order_id
 FROM alarm
-JOIN sensor ON sensor.id = alarm.sensor_id
+LEFT JOIN sensor ON sensor.id = alarm.sensor_id
+JOIN asset ON asset.id = alarm.asset_id
+LEFT JOIN LATERAL (SELECT * FROM alarm_state WHERE alarm_state.alarm_id = alarm.id) now_is ON true
+WHERE ($1::boolean IS NULL OR (alarm.ended_at IS NULL) = $1)
+  AND ($2::text IS NULL OR asset.name = $2)
+  AND ($3::timestamptz IS NULL OR alarm.ended_at IS NULL OR alarm.ended_at > $3)
+  AND ($4::timestamptz IS NULL OR alarm.began_at < $4)
+  AND ($5::timestamptz IS NULL OR (alarm.began_at, alarm.id) < ($5, $6::bigint))
+  AND ($8::text[] IS NULL OR coalesce(now_is.state, 'normal') = ANY ($8))
+  AND ($9::text IS NULL OR alarm.category = $9)
+  AND ($10::smallint[] IS NULL OR alarm.priority = ANY ($10))
+ORDER BY alarm.began_at DESC, alarm.id DESC
+LIMIT $7;
+
+-- name: alarms_awake
+-- The same where `normal` is not among the states: those alarms alone, out of an index of their own.
+SELECT alarm.id, alarm.rule_name AS rule, sensor.name AS sensor, asset.name AS asset, alarm.side, alarm.category,
+       now_is.state AS state, now_is.until AS silent_until, alarm.limit_value, alarm.unit,
+       alarm.priority, alarm.failure_mode, alarm.began_at, alarm.ended_at, alarm.annunciated_at,
+       alarm.acknowledged_at, alarm.acknowledged_by, alarm.latching, alarm.reset_at, alarm.value, alarm.peak_value,
+       alarm.peak_at, alarm.work_order_id
+FROM alarm_state now_is
+JOIN alarm ON alarm.id = now_is.alarm_id
+LEFT JOIN sensor ON sensor.id = alarm.sensor_id
 JOIN asset ON asset.id = alarm.asset_id
 WHERE ($1::boolean IS NULL OR (alarm.ended_at IS NULL) = $1)
   AND ($2::text IS NULL OR asset.name = $2)
   AND ($3::timestamptz IS NULL OR alarm.ended_at IS NULL OR alarm.ended_at > $3)
   AND ($4::timestamptz IS NULL OR alarm.began_at < $4)
   AND ($5::timestamptz IS NULL OR (alarm.began_at, alarm.id) < ($5, $6::bigint))
+  AND ($8::text[] IS NULL OR now_is.state = ANY ($8))
+  AND ($9::text IS NULL OR alarm.category = $9)
+  AND ($10::smallint[] IS NULL OR alarm.priority = ANY ($10))
 ORDER BY alarm.began_at DESC, alarm.id DESC
 LIMIT $7;
 
 -- name: alarm
-SELECT alarm.id, alarm.rule_name AS rule, sensor.name AS sensor, asset.name AS asset, alarm.side, alarm.limit_value,
-       alarm.unit, alarm.priority, alarm.failure_mode, alarm.began_at, alarm.ended_at, alarm.value,
-       alarm.peak_value, alarm.peak_at, alarm.work_order_id
+SELECT alarm.id, alarm.rule_name AS rule, sensor.name AS sensor, asset.name AS asset, alarm.side, alarm.category,
+       coalesce(now_is.state, 'normal') AS state, now_is.until AS silent_until, alarm.limit_value, alarm.unit,
+       alarm.priority, alarm.failure_mode, alarm.began_at, alarm.ended_at, alarm.annunciated_at,
+       alarm.acknowledged_at, alarm.acknowledged_by, alarm.latching, alarm.reset_at, alarm.value, alarm.peak_value,
+       alarm.peak_at, alarm.work_order_id
 FROM alarm
-JOIN sensor ON sensor.id = alarm.sensor_id
+LEFT JOIN sensor ON sensor.id = alarm.sensor_id
 JOIN asset ON asset.id = alarm.asset_id
+LEFT JOIN LATERAL (SELECT * FROM alarm_state WHERE alarm_state.alarm_id = alarm.id) now_is ON true
 WHERE alarm.id = $1;
 
 -- name: alarm_events
-SELECT kind, at, value, actor, note FROM alarm_event WHERE alarm_id = $1 ORDER BY at, id;
+-- What happened to the alarm, and to its rule while the alarm was not normal.
+SELECT event.kind, event.at, event.value, event.actor, event.note
+FROM (
+    SELECT own.* FROM alarm_event own WHERE own.alarm_id = $1
+    UNION ALL
+    SELECT around.*
+    FROM alarm
+    JOIN alarm_event around ON around.rule_id = alarm.rule_id AND around.alarm_id IS NULL
+        AND around.at >= alarm.began_at
+        AND around.at <= CASE WHEN EXISTS (SELECT FROM alarm_state WHERE alarm_state.alarm_id = alarm.id) THEN 'infinity'
+                              ELSE greatest(alarm.ended_at, alarm.acknowledged_at, alarm.reset_at) END
+    WHERE alarm.id = $1
+) event
+ORDER BY event.at, event.id;
+
+-- name: alarm_performance
+-- $1 and $2 window or null: the 30 days before its end, which is now
+SELECT figure, value, target, verdict
+FROM alarm_kpi_summaries(coalesce($1::timestamptz, coalesce($2::timestamptz, now()) - interval '30 days'),
+                         coalesce($2, now()))
+ORDER BY place;
 
 -- name: work_orders
 -- $1 statuses or null, $2 asset or null, $3 and $4 (opened_at, id) of the page before, $5 rows

@@ -1,11 +1,13 @@
 """From an alarm to the request for a work order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cbm.job_plan import JobPlan
 from cbm.priority import due_factor, order_priority
 from rules.events import AlarmChange, ChangeKind, Side
+from rules.signal import Count, Deviation, Expression, FlatLine, NoData, Quality, Rate, Signal, Usage, Window
 from telemetry.plant import Asset
 
 __all__ = ["DUE_WITHOUT_PLAN_S", "WorkOrderRequest", "decide"]
@@ -13,7 +15,14 @@ __all__ = ["DUE_WITHOUT_PLAN_S", "WorkOrderRequest", "decide"]
 DUE_WITHOUT_PLAN_S = 30 * 86_400.0
 """seconds to the due date where no job plan says how soon"""
 
-_BEYOND = {Side.HIGH: "above", Side.LOW: "below"}
+_ASKING = (ChangeKind.RAISED, ChangeKind.UNSUPPRESSED)
+_CONDITIONS: Mapping[type[Signal], str] = {
+    Count: "too many readings beyond the limit",
+    FlatLine: "value does not move",
+    NoData: "no data",
+    Quality: "sensor reports itself faulty",
+}
+"""what is wrong, of rules without limits; of the others the title says it"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +48,19 @@ class WorkOrderRequest:
 
 
 def decide(change: AlarmChange, asset: Asset, plan: JobPlan | None) -> WorkOrderRequest | None:
-    """The work order that a raised alarm asks for; None when its rule points to no failure mode.
+    """The work order that an alarm asks for once people are told of it; None when its rule points to no failure mode.
 
     Raises:
-        ValueError: the change is not the raising of an alarm, or the asset is not the alarm's.
+        ValueError: the change tells nobody of an alarm, or the asset is not the alarm's.
     """
     rule = change.rule
-    if change.kind is not ChangeKind.RAISED:
+    if change.kind not in _ASKING:
         raise ValueError(f"{change.key}: a {change.kind} alarm asks for nothing new; decide on raised ones")
     if rule.asset_id != asset.id:
         raise ValueError(f"{change.key}: the alarm is of asset {rule.asset_id}, not of {asset.name} ({asset.id})")
     if rule.failure_mode is None:
         return None
-    priority = order_priority(rule.priority, asset.criticality)
+    priority = order_priority(change.priority, asset.criticality)
     due_within_s = DUE_WITHOUT_PLAN_S if plan is None else plan.due_within_s
     return WorkOrderRequest(
         alarm_key=change.key,
@@ -67,5 +76,32 @@ def decide(change: AlarmChange, asset: Asset, plan: JobPlan | None) -> WorkOrder
 
 def _title(change: AlarmChange, asset: Asset, failure_mode: str) -> str:
     suspected = failure_mode.replace("_", " ")
-    limit = f"{change.limit:g} {change.rule.unit}".rstrip()
-    return f"{asset.name}: {suspected} suspected ({change.rule.sensor_name} {_BEYOND[change.side]} {limit})"
+    return f"{asset.name}: {suspected} suspected ({_condition(change)})"
+
+
+def _condition(change: AlarmChange) -> str:
+    """What was seen, in a few words."""
+    rule = change.rule
+    if change.side is Side.CONDITION:
+        return f"{rule.sensor_name}: {_CONDITIONS.get(type(rule.signal), rule.title or rule.name)}"
+    seen = _seen(rule.signal)
+    limit = f"{change.limit:g} {rule.unit}".rstrip()
+    beyond = "below" if change.side.is_low else "above"
+    return f"{rule.sensor_name}{f', {seen},' if seen else ''} {beyond} {limit}"
+
+
+def _seen(signal: Signal) -> str:
+    """What of the readings was compared with the limit; empty: they themselves."""
+    match signal:
+        case Deviation():
+            return "deviation"
+        case Rate():
+            return "rate of change"
+        case Window(statistic=statistic):
+            return statistic.value.replace("_", " ")
+        case Usage():
+            return "usage"
+        case Expression(text=text):
+            return text
+        case _:
+            return ""

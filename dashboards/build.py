@@ -8,11 +8,14 @@ from types import MappingProxyType
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from dashboards.boards.alarm_performance import alarm_performance
 from dashboards.boards.plant_overview import plant_overview
 
 __all__ = ["BOARDS", "JSON_FOLDER", "build_all", "render"]
 
-BOARDS: Mapping[str, Callable[[], Dashboard]] = MappingProxyType({"plant-overview": plant_overview})
+BOARDS: Mapping[str, Callable[[], Dashboard]] = MappingProxyType(
+    {"alarm-performance": alarm_performance, "plant-overview": plant_overview}
+)
 """file name without suffix -> what builds the board"""
 
 JSON_FOLDER = Path(__file__).parent / "json"

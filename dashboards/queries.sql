@@ -74,9 +74,11 @@ SELECT edge.time,
        side.value
 FROM rule r
 JOIN sensor s ON s.id = r.sensor_id
-CROSS JOIN LATERAL (VALUES ('high', r.high), ('low', r.low)) AS side (name, value)
+CROSS JOIN LATERAL (
+    VALUES ('high-high', r.high_high), ('high', r.high), ('low', r.low), ('low-low', r.low_low)
+) AS side (name, value)
 CROSS JOIN (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS edge (time)
-WHERE r.retired_at IS NULL AND side.value IS NOT NULL AND s.name IN (${sensor:sqlstring})
+WHERE r.retired_at IS NULL AND r.kind = 'limit' AND side.value IS NOT NULL AND s.name IN (${sensor:sqlstring})
 GROUP BY 1, 2, 3
 ORDER BY 1, 2
 
@@ -110,20 +112,23 @@ SELECT edge.time, format('%s %s limit %s', r.name, side.name, side.value) AS met
 FROM rule r
 JOIN sensor s ON s.id = r.sensor_id AND right(s.name, 6) = '.score'
 JOIN sensor source ON source.id = s.source_id
-CROSS JOIN LATERAL (VALUES ('high', r.high), ('low', r.low)) AS side (name, value)
+CROSS JOIN LATERAL (
+    VALUES ('high-high', r.high_high), ('high', r.high), ('low', r.low), ('low-low', r.low_low)
+) AS side (name, value)
 CROSS JOIN (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS edge (time)
-WHERE r.retired_at IS NULL AND side.value IS NOT NULL AND source.name IN (${sensor:sqlstring})
+WHERE r.retired_at IS NULL AND r.kind = 'limit' AND side.value IS NOT NULL AND source.name IN (${sensor:sqlstring})
 GROUP BY 1, 2, 3
 ORDER BY 1, 2
 
 -- name: alarms_active
 SELECT al.began_at AS "Began", a.name AS "Asset", s.name AS "Sensor", al.rule_name AS "Rule",
-       al.priority AS "Priority", al.side AS "Side", al.value AS "Value", al.limit_value AS "Limit",
+       al.priority AS "Priority", replace(st.state, '_', ' ') AS "State", al.side AS "Side", al.value AS "Value", al.limit_value AS "Limit",
        al.peak_value AS "Peak", al.unit AS "Unit", al.failure_mode AS "Failure mode",
        al.work_order_id AS "Work order"
 FROM alarm al
+JOIN alarm_state st ON st.alarm_id = al.id
 JOIN asset a ON a.id = al.asset_id
-JOIN sensor s ON s.id = al.sensor_id
+LEFT JOIN sensor s ON s.id = al.sensor_id
 WHERE al.ended_at IS NULL AND a.name IN (${asset:sqlstring})
 ORDER BY al.priority DESC, al.began_at DESC
 LIMIT 500
@@ -131,11 +136,11 @@ LIMIT 500
 -- name: alarm_timeline
 -- Each alarm gives its priority where it begins and 0 where it ends; one that began before the range begins with it.
 WITH shown AS (
-    SELECT al.rule_name || ': ' || s.name AS metric,
+    SELECT al.rule_name || ': ' || coalesce(s.name, a.name) AS metric,
            greatest(al.began_at, $__timeFrom()::timestamptz) AS began, al.ended_at, al.priority
     FROM alarm al
     JOIN asset a ON a.id = al.asset_id
-    JOIN sensor s ON s.id = al.sensor_id
+    LEFT JOIN sensor s ON s.id = al.sensor_id
     WHERE al.began_at <= $__timeTo()::timestamptz
       AND (al.ended_at IS NULL OR al.ended_at >= $__timeFrom()::timestamptz)
       AND a.name IN (${asset:sqlstring})
@@ -238,3 +243,62 @@ LEFT JOIN LATERAL (
 WHERE entry.outcome = 'rejected'
 ORDER BY entry.readings DESC, entry.source, entry.reason
 LIMIT 500
+
+-- name: alarm_figures
+SELECT figure AS "Figure", value AS "Value", target AS "Target", verdict AS "Verdict"
+FROM alarm_kpi_summaries($__timeFrom()::timestamptz, $__timeTo()::timestamptz)
+ORDER BY place
+
+-- name: alarm_rate
+-- Bars of ten minutes, an hour or a day, whichever is not shorter than a point of the chart.
+SELECT rate.time, 'alarms' AS metric,
+       rate.per_operator * 600 / extract(epoch FROM bar.step)::float8 AS value
+FROM (
+    SELECT CASE WHEN $__interval_ms <= 600000 THEN interval '10 minutes'
+                WHEN $__interval_ms <= 3600000 THEN interval '1 hour'
+                ELSE interval '1 day' END AS step
+) AS bar
+CROSS JOIN LATERAL alarm_kpi_rate($__timeFrom()::timestamptz, $__timeTo()::timestamptz, bar.step) AS rate
+ORDER BY 1
+
+-- name: alarm_flood_limit
+SELECT edge.time, 'limit of a flood' AS metric, 10::float8 AS value
+FROM (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS edge (time)
+ORDER BY 1
+
+-- name: alarm_worst
+SELECT rule AS "Rule", subject AS "On", side AS "Side", priority AS "Priority", alarms AS "Alarms", share AS "Share",
+       chattering AS "Chattering", fleeting AS "Fleeting", stale AS "Stale", time_s AS "Stood", median_s AS "Median",
+       last_at AS "Last"
+FROM alarm_kpi_sources($__timeFrom()::timestamptz, $__timeTo()::timestamptz)
+WHERE place <= 10
+ORDER BY place
+
+-- name: alarm_priorities
+SELECT priority AS "Priority", alarms AS "Alarms", share AS "Share", target_share AS "Target"
+FROM alarm_kpi_priorities($__timeFrom()::timestamptz, $__timeTo()::timestamptz)
+ORDER BY priority
+
+-- name: alarm_acknowledgement
+SELECT priority AS "Priority", alarms AS "Alarms", acknowledged AS "Acknowledged", median_s AS "Median",
+       p95_s AS "95 %", longest_s AS "Longest"
+FROM alarm_kpi_acknowledgements($__timeFrom()::timestamptz, $__timeTo()::timestamptz)
+ORDER BY priority
+
+-- name: alarm_floods
+SELECT begin_at AS "Begin", end_at AS "End", alarms AS "Alarms", most_in_10_min AS "Most in 10 min"
+FROM alarm_kpi_floods($__timeFrom()::timestamptz, $__timeTo()::timestamptz)
+ORDER BY begin_at DESC
+LIMIT 500
+
+-- name: alarm_stale
+SELECT rule AS "Rule", subject AS "On", side AS "Side", priority AS "Priority", began_at AS "Began", stood_s AS "Stood",
+       alarm_id AS "Alarm"
+FROM alarm_kpi_stale_alarms($__timeTo()::timestamptz, $__timeTo()::timestamptz)
+ORDER BY stood_s DESC
+LIMIT 500
+
+-- name: alarm_proposals
+SELECT kind AS "Nuisance", rule AS "Rule", subject AS "On", side AS "Side", priority AS "Priority", alarms AS "Alarms",
+       why AS "Why", shelve_s AS "Shelve for", on_delay_s AS "On-delay", deadband AS "Deadband", unit AS "Unit"
+FROM alarm_proposals($__timeTo()::timestamptz)

@@ -46,8 +46,8 @@ def apply(dsn: str, path: str | Path, dry_run: bool = False) -> Plan:
         raise DatabaseUnavailableError(f"the database does not answer: {error}") from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise ConfigurationError(f"the database user may not write the plant: {error}") from error
-    except psycopg.errors.UndefinedTable as error:
-        raise ConfigurationError("the database has no plant tables yet; run `precursor migrate` first") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise ConfigurationError("the database has not the tables for it yet; run `precursor migrate` first") from error
 
 
 def plan_changes(connection: Connection, definition: PlantDefinition) -> Plan:

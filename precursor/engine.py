@@ -212,16 +212,16 @@ class Engine:
             self._intake.add(self._edge)
 
     async def _housekeep(self, session: Session) -> None:
-        """Take over a plant that was applied meanwhile; let silent sensors' time pass; look after devices."""
+        """Take over a plant that was applied meanwhile; let silent sensors' time pass; look after devices and alarms."""
         with database.translated():
             if await plant_revision(session.connection) != session.plant.revision:
                 await session.take_over_plant()
                 await self._listen(session.plant)
-            committed = await session.tick()
-            await session.look_after_devices()
+            ticked = await session.tick()
+            done = await session.look_around()
             if self._edge is not None:
                 await self._attend(session, self._edge)
-        if committed is not None:
+        for committed in [*done, *([ticked] if ticked is not None else [])]:
             self._count(committed)
 
     async def _attend(self, session: Session, edge: MqttSource) -> None:

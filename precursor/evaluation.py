@@ -12,11 +12,11 @@ from ingest.door_checks import DoorCheckState
 from models import registry
 from models.contract import Detector
 from models.operating import RunningGate
-from rules.definition import ThresholdRule
+from rules.definition import Rule
+from rules.evaluator import RuleEvaluator
 from rules.events import AlarmChange
-from rules.threshold import ThresholdEvaluator
 from telemetry.batch import ReadingBatch
-from telemetry.journal import Recovered, Tick
+from telemetry.journal import Entry, Recovered, Reset, Tick
 from telemetry.ordering import EventOrder
 from telemetry.plant import Plant, SensorKind
 
@@ -26,7 +26,6 @@ _CHECKS = "door checks"
 _ORDER = "order"
 _SCORED_ORDER = "order of scored"
 _GATE = "running"
-_RULES = "rules"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +36,8 @@ class Folded:
     """scores, to be stored like any reading"""
     changes: tuple[AlarmChange, ...]
     """alarms raised, peaked and cleared, by event time"""
+    moved: bool = True
+    """whether the state is another than before, alarms apart"""
     late: int = 0
     """readings that came behind the watermark: stored, not evaluated"""
 
@@ -53,21 +54,27 @@ class Evaluation:
     journal: the same way as after a crash.
     """
 
-    def __init__(self, plant: Plant, rules: Sequence[ThresholdRule], *, lateness_s: float = 0.0) -> None:
+    def __init__(
+        self, plant: Plant, rules: Sequence[Rule], *, lateness_s: float = 0.0, align_s: float = 10.0
+    ) -> None:
         self.plant = plant
         self.checks = DoorCheckState(plant.sensors)
         self._order = EventOrder(lateness_s)
         # Detectors see fewer readings than rules do (none of a machine at rest), in an order of their own.
         self._scored_order = EventOrder(lateness_s)
         self._gate = RunningGate(_state_sensors(plant))
-        self._rules = ThresholdEvaluator(rules)
+        self._rules = RuleEvaluator(rules, align_s=align_s)
         self._detectors = _build_detectors(plant)
+        looked_at = set(self._rules.sensor_ids.tolist())
+        pairs = [(s.source_id, s.id) for s in plant.sensors if s.source_id is not None and s.id in looked_at]
+        self._sources, self._scores = np.array(sorted(pairs), np.int32).reshape(-1, 2).T
+        """of scores that rules look at: the sensors they are of, ascending, and the scores"""
         self._score_of = {
             sensor.source_id: sensor.id
             for sensor in plant.sensors
             if sensor.kind is SensorKind.DERIVED and sensor.source_id is not None
         }
-        watched = {rule.sensor_id for rule in rules}
+        watched = set(self._rules.sensor_ids.tolist())
         for detector in self._detectors.values():
             watched.update(detector.sensor_ids.tolist())
         watched.update(self._gate.state_sensors.tolist())
@@ -86,7 +93,9 @@ class Evaluation:
         scores = [self._score(detector, scored) for detector in self._detectors.values()]
         derived = ReadingBatch.concat(scores)
         everything = ReadingBatch.concat([ordered.ready, derived]).sorted() if len(derived) else ordered.ready
-        return Folded(derived=derived, changes=tuple(self._rules.fold(everything)), late=ordered.late)
+        behind = self._rules.late
+        changes = tuple(self._rules.fold(everything))
+        return Folded(derived=derived, changes=changes, late=ordered.late + self._rules.late - behind)
 
     def _score(self, detector: Detector, ready: ReadingBatch) -> ReadingBatch:
         seen = ready.take(np.isin(ready.sensor_id, detector.sensor_ids))
@@ -104,22 +113,32 @@ class Evaluation:
         )
 
     def waiting(self) -> npt.NDArray[np.int32]:
-        """Sensors of which the passing of time alone can change an alarm, ascending."""
-        return self._rules.pending_sensors()
+        """Sensors of which the passing of time alone can change an alarm, ascending; of a score: what it is of."""
+        waiting = self._rules.waiting()
+        scored = np.isin(self._scores, waiting)
+        if not scored.any():
+            return waiting
+        return np.union1d(np.setdiff1d(waiting, self._scores), self._sources[scored])
 
     def tick(self, tick: Tick) -> Folded:
-        """Let time pass for some sensors."""
-        now = np.full(self._rules.sensor_ids.size, np.iinfo(np.int64).min, np.int64)
-        at = np.searchsorted(self._rules.sensor_ids, tick.sensor_id)
-        inside = at < self._rules.sensor_ids.size
-        known = inside.copy()
-        known[inside] = self._rules.sensor_ids[at[inside]] == tick.sensor_id[inside]
-        now[at[known]] = tick.now[known]
-        return Folded(derived=ReadingBatch.empty(), changes=tuple(self._rules.tick(now)))
+        """Let time pass for some sensors, and with them for their scores."""
+        told = np.isin(self._sources, tick.sensor_id)
+        order = np.argsort(tick.sensor_id)
+        ids, now = tick.sensor_id[order], tick.now[order]
+        changes = self._rules.tick(
+            np.concatenate([ids, self._scores[told]]),
+            np.concatenate([now, now[np.searchsorted(ids, self._sources[told])]]),
+        )
+        return Folded(derived=ReadingBatch.empty(), changes=tuple(changes), moved=self._rules.moved)
+
+    def reset(self, reset: Reset) -> Folded:
+        """What some rules count, or stand for, is over."""
+        changes = self._rules.reset(reset.rule_id, reset.at)
+        return Folded(derived=ReadingBatch.empty(), changes=tuple(changes))
 
     def snapshot(self) -> dict[str, bytes]:
         """The whole state, by part."""
-        return {name: part.snapshot() for name, part in self._parts().items()}
+        return {name: part.snapshot() for name, part in self._parts().items()} | self._rules.snapshot()
 
     def _parts(self) -> "dict[str, _Part]":
         return {
@@ -127,7 +146,6 @@ class Evaluation:
             _ORDER: self._order,
             _SCORED_ORDER: self._scored_order,
             _GATE: self._gate,
-            _RULES: self._rules,
             **{f"detector/{kind}": detector for kind, detector in self._detectors.items()},
         }
 
@@ -140,15 +158,24 @@ class Evaluation:
         for name, part in self._parts().items():
             if (body := parts.get(name)) is not None:
                 part.restore(body)
+        self._rules.restore(parts)
 
     def resume(self, recovered: Recovered) -> tuple[AlarmChange, ...]:
         """State as of the last COMMIT, and every alarm change since the checkpoint once more (their keys repeat)."""
         self.restore(recovered.parts)
         changes: list[AlarmChange] = []
         for entry in recovered.entries:
-            folded = self.tick(entry) if isinstance(entry, Tick) else self.fold(self.select(entry))
-            changes.extend(folded.changes)
+            changes.extend(self._follow(entry).changes)
         return tuple(changes)
+
+    def _follow(self, entry: Entry) -> Folded:
+        match entry:
+            case Tick():
+                return self.tick(entry)
+            case Reset():
+                return self.reset(entry)
+            case _:
+                return self.fold(self.select(entry))
 
 
 def _build_detectors(plant: Plant) -> dict[str, Detector]:

@@ -105,6 +105,7 @@ def engine_options(settings: Settings) -> EngineOptions:
                 max_age_s=None if kept is None else kept * 86_400.0,
             ),
             lateness_s=settings.evaluation.lateness_s,
+            align_s=settings.evaluation.align_s,
             silence_s=settings.evaluation.silence_s,
             host=HostOptions(
                 host_id=settings.sparkplug.host_id,

@@ -27,6 +27,8 @@ from precursor.evaluation import Evaluation
 from precursor.provision import provision
 from precursor.silence import Silence
 from precursor.transaction import BatchTransaction, Committed
+from rules.definition import Rule
+from rules.signal import NoData
 from rules.store import load_rules
 from telemetry import database
 from telemetry.batch import ReadingBatch, to_micros
@@ -44,8 +46,10 @@ __all__ = ["AnotherEngineError", "Session", "SessionOptions", "Work"]
 _log = structlog.get_logger(__name__)
 
 _PLAIN = (bool, int, float, str)
-_DEVICES_S = 1.0
-"""how often devices are looked after"""
+_LOOK_S = 1.0
+"""how often devices, alarms held back and requests are looked after"""
+_TICK_S = 0.2
+"""how often time is let pass for silent sensors"""
 # Session lock: one engine evaluates for a database; a second one would fold the same readings into its own state.
 _ONE_ENGINE = "SELECT pg_try_advisory_lock(hashtext('precursor engine'))"
 _LAST_TIMES = """
@@ -63,6 +67,7 @@ class SessionOptions:
 
     limits: DoorLimits = field(default_factory=DoorLimits)
     lateness_s: float = 0.0
+    align_s: float = 10.0
     silence_s: float = 5.0
     host: HostOptions = field(default_factory=HostOptions)
 
@@ -92,6 +97,7 @@ class Session:
         self._not_made: set[str] = set()
         """sensors that were asked for and cannot be made"""
         self._looked_at = 0.0
+        self._ticked_at = 0.0
 
     @classmethod
     async def open(cls, dsn: str, options: SessionOptions) -> "Session":
@@ -126,10 +132,11 @@ class Session:
             devices = await load_devices(self.connection)
             sparkplug = await load_sparkplug(self.connection)
             gone_before = (await horizons(self.connection)).get(SeriesClass.READINGS)
-        evaluation = Evaluation(plant, rules, lateness_s=self._options.lateness_s)
+        evaluation = Evaluation(plant, rules, lateness_s=self._options.lateness_s, align_s=self._options.align_s)
         changes = evaluation.resume(recovered)
         transaction = BatchTransaction(
             plant=plant,
+            rules=rules,
             job_plans=job_plans,
             evaluation=evaluation,
             journal=journal,
@@ -143,13 +150,26 @@ class Session:
             limits = replace(limits, earliest=max(limits.earliest, gone_before))
         self._decoder = Decoder(plant, limits, blocked=blocked(devices), host=self._host(sparkplug, devices))
         await self._recall_values()
-        waiting = self._silence.unknown(evaluation.waiting())
-        if waiting:
-            rows = await self.connection.fetch(_LAST_TIMES, waiting)
-            known = ReadingBatch.of(
-                [to_micros(row["time"]) for row in rows], [row["id"] for row in rows], np.zeros(len(rows))
-            )
-            self._silence.observe(known, time.monotonic())
+        await self._recall_times(rules)
+
+    async def _recall_times(self, rules: Sequence[Rule]) -> None:
+        """When those sensors were last heard of that can be silent for too long."""
+        now = time.monotonic()
+        waiting = self._silence.unknown(self._evaluation.waiting())
+        if waiting.size:
+            rows = await self.connection.fetch(_LAST_TIMES, waiting.tolist())
+            times = [to_micros(row["time"]) for row in rows]
+            self._silence.observe(ReadingBatch.of(times, [row["id"] for row in rows], np.zeros(len(rows))), now)
+        # One that never said anything is silent since somebody began to watch it.
+        since = {
+            sensor_id: rule.watched_since_us
+            for rule in rules
+            if isinstance(rule.signal, NoData) and rule.watched_since_us is not None
+            for sensor_id in rule.signal.sensor_ids
+        }
+        never = self._silence.unknown(np.array(sorted(since), np.int32))
+        watched = ReadingBatch.of([since[sensor_id] for sensor_id in never.tolist()], never, np.zeros(never.size))
+        self._silence.observe(watched, now)
 
     def decode(self, messages: Sequence[Message]) -> Work:
         """Decode ahead of `commit`; in the order in which batches will be committed."""
@@ -192,13 +212,22 @@ class Session:
         await self.reload()
         return True
 
-    async def look_after_devices(self) -> None:
-        """Devices that fell silent are stale. At most once a second."""
-        if time.monotonic() - self._looked_at < _DEVICES_S:
-            return
+    async def look_around(self) -> list[Committed]:
+        """What does not wait for readings, at most once a second.
+
+        Devices that fell silent are stale; alarms that were held back are told; people's requests are done.
+        """
+        if time.monotonic() - self._looked_at < _LOOK_S:
+            return []
         self._looked_at = time.monotonic()
-        for name in await mark_silent(self.connection, datetime.now(UTC)):
+        now = datetime.now(UTC)
+        for name in await mark_silent(self.connection, now):
             _log.warning("device_silent", device=name)
+        done = [
+            await self.transaction.annunciate(self.connection, now),
+            await self.transaction.commit_requests(self.connection),
+        ]
+        return [committed for committed in done if committed is not None]
 
     @staticmethod
     def _say_devices(changed: Recorded) -> None:
@@ -293,7 +322,10 @@ class Session:
         return await self.transaction.commit(self.connection, decoded, datetime.now(UTC))
 
     async def tick(self) -> Committed | None:
-        """Let time pass where a sensor is silent and an alarm depends on it."""
+        """Let time pass where a sensor is silent and an alarm depends on it. At most some times a second."""
+        if time.monotonic() - self._ticked_at < _TICK_S:
+            return None
+        self._ticked_at = time.monotonic()
         waiting = self._evaluation.waiting()
         if not waiting.size:
             return None

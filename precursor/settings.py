@@ -150,6 +150,11 @@ class EvaluationSettings(_Section):
         ge=0,
         description="how long evaluation waits for readings that arrive out of order, s of event time",
     )
+    align_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="how far a rule over several sensors waits for the slowest of them, s of event time",
+    )
     silence_s: float = Field(
         default=5.0,
         gt=0,

@@ -13,41 +13,49 @@ from telemetry.journal import Tick
 
 __all__ = ["Silence"]
 
+_NEVER = np.iinfo(np.int64).min
+
 
 class Silence:
     """Last event time and last arrival of each sensor."""
 
     def __init__(self, silence_s: float) -> None:
         self._silence_s = silence_s
-        self._last: dict[int, tuple[int, float]] = {}
+        # By sensor id: the database counts them from 1 on.
+        self._last = np.full(0, _NEVER, np.int64)
+        self._arrived_s = np.zeros(0)
 
     def observe(self, batch: ReadingBatch, monotonic_s: float) -> None:
         """Readings arrived now."""
         if not len(batch):
             return
-        order = batch.order()
-        sensor, time = batch.sensor_id[order], batch.time[order]
-        ends = np.flatnonzero(np.append(sensor[1:] != sensor[:-1], True))
-        for sensor_id, moment in zip(sensor[ends].tolist(), time[ends].tolist(), strict=True):
-            before = self._last.get(sensor_id, (moment, 0.0))[0]
-            self._last[sensor_id] = (max(before, moment), monotonic_s)
+        self._make_room(int(batch.sensor_id.max()))
+        np.maximum.at(self._last, batch.sensor_id, batch.time)
+        self._arrived_s[batch.sensor_id] = monotonic_s
 
-    def unknown(self, sensors: npt.NDArray[np.int32]) -> list[int]:
+    def unknown(self, sensors: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """Those of these sensors of which no reading was observed yet."""
-        return [sensor for sensor in sensors.tolist() if sensor not in self._last]
+        if not sensors.size:
+            return sensors
+        self._make_room(int(sensors.max()))
+        unheard: npt.NDArray[np.int32] = sensors[self._last[sensors] == _NEVER]
+        return unheard
 
     def tick(self, sensors: npt.NDArray[np.int32], monotonic_s: float) -> Tick | None:
         """How far event time has come for those of these sensors that have been silent long enough."""
-        due: list[int] = []
-        now: list[int] = []
-        for sensor in sensors.tolist():
-            if sensor not in self._last:
-                continue
-            moment, arrived_s = self._last[sensor]
-            silent_s = monotonic_s - arrived_s
-            if silent_s >= self._silence_s:
-                due.append(sensor)
-                now.append(moment + int((silent_s - self._silence_s) * 1e6))
-        if not due:
+        if not sensors.size:
             return None
-        return Tick(sensor_id=np.array(due, np.int32), now=np.array(now, np.int64))
+        self._make_room(int(sensors.max()))
+        silent_s = monotonic_s - self._arrived_s[sensors]
+        due = (self._last[sensors] != _NEVER) & (silent_s >= self._silence_s)
+        if not due.any():
+            return None
+        gone_us = ((silent_s[due] - self._silence_s) * 1e6).astype(np.int64)
+        return Tick(sensor_id=sensors[due], now=self._last[sensors[due]] + gone_us)
+
+    def _make_room(self, sensor_id: int) -> None:
+        missing = sensor_id + 1 - self._last.size
+        if missing > 0:
+            more = max(missing, self._last.size)
+            self._last = np.concatenate((self._last, np.full(more, _NEVER, np.int64)))
+            self._arrived_s = np.concatenate((self._arrived_s, np.zeros(more)))

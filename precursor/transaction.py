@@ -23,7 +23,9 @@ from ingest.registry_store import Recorded, lose_sight, record_changes, record_s
 from ingest.sessions import save_metrics, save_nodes
 from ingest.texts import storable
 from precursor.evaluation import Evaluation, Folded
+from precursor.requests import open_requests, settle_requests
 from rules import alarm_store
+from rules.definition import Rule
 from rules.events import AlarmChange
 from telemetry import rollups
 from telemetry.batch import ReadingBatch, to_datetime
@@ -73,12 +75,14 @@ class BatchTransaction:
         self,
         *,
         plant: Plant,
+        rules: Sequence[Rule],
         job_plans: Mapping[str, JobPlan],
         evaluation: Evaluation,
         journal: Journal,
         edition: Edition,
     ) -> None:
         self._plant = plant
+        self._rules = {rule.id: rule for rule in rules}
         self._job_plans = job_plans
         self._evaluation = evaluation
         self._journal = journal
@@ -150,12 +154,34 @@ class BatchTransaction:
     async def commit_tick(self, connection: asyncpg.Connection, tick: Tick) -> Committed:
         """Let time pass; nothing is written where nothing comes of it."""
         folded = self._evaluation.tick(tick)
-        if not folded.changes:
+        if not folded.moved:
             return Committed()
         async with connection.transaction():
             await self._journal.append(connection, tick, revision=self._plant.revision)
             raised, opened = await self._record(connection, folded.changes)
         return Committed(alarms_raised=raised, work_orders=opened)
+
+    async def commit_requests(self, connection: asyncpg.Connection) -> Committed | None:
+        """Do what people ask of the evaluation; None: nothing is asked."""
+        async with connection.transaction():
+            requests = await open_requests(connection)
+            if requests is None:
+                return None
+            await self._journal.append(connection, requests.reset, revision=self._plant.revision)
+            folded = self._evaluation.reset(requests.reset)
+            raised, opened = await self._record(connection, folded.changes)
+            await settle_requests(connection, requests)
+        return Committed(alarms_raised=raised, work_orders=opened)
+
+    async def annunciate(self, connection: asyncpg.Connection, now: datetime) -> Committed | None:
+        """Tell people of alarms that still stand and were held back until now; None: of none. `now`: the wall clock."""
+        async with connection.transaction():
+            due = await alarm_store.annunciate_due(connection, now)
+            if not due:
+                return None
+            known = [(alarm, self._rules[alarm.rule_id]) for alarm in due if alarm.rule_id in self._rules]
+            opened = await self._open_orders(connection, [(alarm.alarm_id, alarm.change(rule)) for alarm, rule in known])
+        return Committed(work_orders=opened)
 
     async def record_again(self, connection: asyncpg.Connection, changes: Sequence[AlarmChange]) -> None:
         """Alarm changes of a resumed fold; those already stored change nothing.
@@ -184,16 +210,23 @@ class BatchTransaction:
         if not changes:
             return 0, ()
         recorded = await alarm_store.record(connection, changes)
+        opened = await self._open_orders(connection, recorded.annunciated)
+        if recorded.updated:
+            await work_orders.refresh_evidence(connection, recorded.updated)
+        return len(recorded.raised), opened
+
+    async def _open_orders(
+        self, connection: asyncpg.Connection, told: Sequence[tuple[int, AlarmChange]]
+    ) -> tuple[int, ...]:
+        """What alarms ask of maintenance once people are told of them; ids of orders opened."""
         requests = []
-        for alarm_id, change in recorded.raised:
+        for alarm_id, change in told:
             plan = self._job_plans.get(change.rule.job_plan or "")
             request = decide(change, self._plant.asset_by_id[change.rule.asset_id], plan)
             if request is not None:
                 requests.append((alarm_id, request))
         orders = await work_orders.record(connection, requests)
-        if recorded.updated:
-            await work_orders.refresh_evidence(connection, recorded.updated)
-        return len(recorded.raised), tuple(order.work_order_id for order in orders if order.created)
+        return tuple(order.work_order_id for order in orders if order.created)
 
     async def _note_devices(self, connection: asyncpg.Connection, decoded: Decoded, now: datetime) -> Recorded:
         """What the batch says about devices, sessions and sensors themselves."""

@@ -1,247 +1,264 @@
-"""`ThresholdEvaluator`: limits on many sensors, evaluated on whole batches as a fold over event time."""
+"""`ThresholdEvaluator`: limits on many signals, evaluated on whole batches as a fold over event time."""
 
-import math
+import contextlib
+import functools
+from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import fields
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rules.definition import ThresholdRule
+from rules.definition import Limit, Rule
 from rules.events import ActiveAlarm, AlarmChange, ChangeKind, Side, alarm_key
-from rules.instances import NEVER, Columns, Happening, Limits, Log, elapse, step, walk
-from telemetry.batch import ReadingBatch, to_datetime
-from telemetry.errors import ConfigurationError
-from telemetry.quality import usable
+from rules.instances import NEVER, Columns, Flags, Happening, Index, Limits, Log, elapse
+from rules.runs import Segments, fold_segments
+from rules.samples import Samples, signal_of
+from rules.signal import FlatLine, NoData
+from telemetry.batch import to_datetime
+from telemetry.errors import ConfigurationError, StateError
 from telemetry.snapshot import pack, unpack
 
 __all__ = ["ThresholdEvaluator"]
 
-_LABEL = "threshold/1"
-_KINDS = tuple(ChangeKind)
-_FEW = 16
-"""with fewer instances left in a round, walking them one by one costs less than vector operations"""
+_LABEL = "threshold/2"
+_FIRST_LABEL = "threshold/1"
+_CODES = MappingProxyType(
+    {Side.HIGH_HIGH: 2, Side.HIGH: 1, Side.CONDITION: 0, Side.LOW: -1, Side.LOW_LOW: -2},
+)
+"""of sides in snapshots; never changed"""
+_ORDER = MappingProxyType({kind: place for place, kind in enumerate(ChangeKind)})
 
 
 class ThresholdEvaluator:
-    """Turns readings into alarm changes.
+    """Turns samples into alarm changes.
 
-    Each side (high, low) of a rule is an alarm instance of its own. For the high side, the low side mirrored:
+    Each side of a rule is an alarm instance of its own. For the high side, the low side mirrored:
 
-    - *Sample and hold.* A value holds until the next usable reading of its sensor. Only good and uncertain
-      readings count; bad and stale ones neither raise nor clear, and do not interrupt what is going on.
-    - *Raised* when value > high. With an on-delay the instance is pending from the first violating reading
-      on, and raised at `pending since + on_delay` if the violation lasted that long. A reading at or below
-      the limit before that cancels it; the deadband plays no part yet. A reading later than the due
-      instant raises whatever it says itself, since the violating value was held until then; a reading
-      exactly at the due instant raises only if it still violates; `tick` raises what was due before its
+    - *Sample and hold.* A sample holds until the next one of its signal. NaN is certainly normal: not beyond,
+      and back.
+    - *Raised* when sample > high; a condition when sample >= its threshold. With an on-delay the instance is
+      pending from the first violating sample on, and raised at `pending since + on_delay` if the violation lasted
+      that long. A sample at or below the limit before that cancels it; the deadband plays no part yet. A sample
+      later than the due instant raises whatever it says itself, since the violating one was held until then; a
+      sample exactly at the due instant raises only if it still violates; `tick` raises what was due before its
       `now`.
-    - *Cleared* when value <= high - deadband; with an off-delay at `back since + off_delay`, by the same
-      rules. A reading above high - deadband before that cancels the clearing.
-    - *Peak*: the worst value since the first violating reading. `peak` is reported at the end of a fold
-      for alarms that stand and whose peak moved since it was last told. `raised` and `cleared` carry the
+    - *Cleared* when sample <= high - deadband, a condition when below its threshold; with an off-delay at
+      `back since + off_delay`, by the same rules. A sample above high - deadband before that cancels the clearing.
+    - *Flat lines* are the exception: silence is no proof of flatness. An alarm of theirs is raised by the first
+      violating sample at or after the due instant, at that sample's time, and never by time alone.
+    - *No data* of a rule with `watched_since_us` is pending since then until there is a first sample.
+    - *Peak*: the worst value since the first violating sample. `peak` is reported at the end of a fold for alarms
+      that stand and whose peak moved since it was last told, not for conditions. `raised` and `cleared` carry the
       peak up to then.
 
-    `raised` and `cleared` changes and the final peaks do not depend on how the readings are cut into batches.
-    Per sensor, times should be strictly ascending over all folds, as `telemetry.ordering.EventOrder` gives
-    them. A tick may run ahead of the readings: a reading from before the last change of an instance counts
-    as if it had come at that change, so that no alarm ends before it began.
+    `raised` and `cleared` changes and the final peaks do not depend on how the samples are cut into folds. Per
+    signal, times never go back over all folds. A tick may run ahead of the samples: a sample from before the last
+    change of an instance counts as if it had come at that change, so that no alarm ends before it began.
 
     Raises:
-        ConfigurationError: two rules of one sensor share a name.
+        ConfigurationError: two rules of one sensor or asset share a name.
     """
 
-    def __init__(self, rules: Sequence[ThresholdRule]) -> None:
-        sides = [
-            (rule, side)
-            for rule in sorted(rules, key=lambda rule: (rule.sensor_id, rule.id))
-            for side, limit in ((Side.HIGH, rule.high), (Side.LOW, rule.low))
-            if limit is not None
-        ]
-        names = {(rule.sensor_name, rule.name) for rule in rules}
-        if len(names) != len(rules):
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        if len({(rule.sensor_name, rule.name) for rule in rules}) != len(rules):
             raise ConfigurationError("two rules of one sensor have the same name; rename one of them")
-        self._sides: list[tuple[ThresholdRule, Side]] = sides
-        self._sign = np.array([1.0 if side is Side.HIGH else -1.0 for _, side in sides])
-        self._limits = _limits_of(sides)
-        sensor_of = np.array([rule.sensor_id for rule, _ in sides], np.int32)
-        self._keys: dict[str, npt.NDArray[Any]] = {
-            "rule_id": np.array([rule.id for rule, _ in sides], np.int64),
-            "sensor_id": sensor_of,
-            "high": np.array([side is Side.HIGH for _, side in sides], np.bool_),
-        }
-        self._sensor_ids, self._first, self._count = np.unique(sensor_of, return_index=True, return_counts=True)
-        self._sensor_index = np.searchsorted(self._sensor_ids, sensor_of)
-        self._columns = Columns.fresh(len(sides))
+        if repeated := [rule_id for rule_id, count in Counter(rule.id for rule in rules).items() if count > 1]:
+            raise ValueError(f"two rules have the id {repeated[0]}")
+        ordered = sorted(rules, key=lambda rule: (signal_of(rule), rule.id))
+        self._sides = [(rule, limit) for rule in ordered for limit in rule.limits]
+        self._limits = _limits_of(self._sides)
+        signal = np.array([signal_of(rule) for rule, _ in self._sides], np.int32)
+        self._signals, self._first, self._place, self._count = np.unique(
+            signal, return_index=True, return_inverse=True, return_counts=True
+        )
+        self._rule_id = np.array([rule.id for rule, _ in self._sides], np.int64)
+        self._code = np.array([_CODES[limit.side] for _, limit in self._sides], np.int8)
+        self._fresh = _fresh(self._sides)
+        self._columns = self._fresh.take(np.arange(signal.size))
+
+        # Samples within all limits of a signal of which no alarm stands or waits change nothing.
+        low = self._limits.sign < 0
+        self._ceiling = np.full(self._signals.size, np.inf)
+        np.minimum.at(self._ceiling, self._place, np.where(low, np.inf, self._limits.limit))
+        self._floor = np.full(self._signals.size, -np.inf)
+        np.maximum.at(self._floor, self._place, np.where(low, -self._limits.limit, -np.inf))
+        self._busy = np.zeros(self._signals.size, np.bool_)
+        self._note_all_busy()
 
     @property
-    def sensor_ids(self) -> npt.NDArray[np.int32]:
-        """The sensors watched, sorted, each once."""
-        return self._sensor_ids
+    def signals(self) -> npt.NDArray[np.int32]:
+        """The signals judged, ascending, each once."""
+        return self._signals
 
-    def pending_sensors(self) -> npt.NDArray[np.int32]:
-        """Sensors for which time alone can change something: an on-delay or off-delay is running. Sorted."""
-        waiting = self._sensor_index[self._columns.since != NEVER]
-        return self._sensor_ids[np.unique(waiting)] if waiting.size else self._sensor_ids[:0]
+    def pending(self) -> npt.NDArray[np.int32]:
+        """Signals for which time alone can change something: a delay is running. Ascending."""
+        return self._signals[np.unique(self._place[self._columns.waiting & self._limits.by_time])]
 
     def active(self) -> list[ActiveAlarm]:
-        """The alarms that stand, by sensor and rule."""
+        """The alarms that stand, by signal and rule."""
         columns = self._columns
+        peak = columns.peak * self._limits.sign
         return [
             ActiveAlarm.of(
-                *self._sides[position],
+                self._sides[position][0],
+                self._sides[position][1].side,
                 began_us=int(columns.began[position]),
-                peak_value=float(columns.peak[position] * self._sign[position]),
+                peak_value=float(peak[position]),
                 peak_us=int(columns.peak_at[position]),
             )
             for position in np.flatnonzero(columns.active).tolist()
         ]
 
-    def fold(self, batch: ReadingBatch) -> list[AlarmChange]:
-        """Evaluate readings sorted by (sensor_id, time); readings of other sensors are passed over.
+    def fold(self, samples: Samples) -> list[AlarmChange]:
+        """Judge samples; those of other signals are passed over.
 
         Returns:
             What changed, by (at, key).
         """
-        sensor_id, time, value = batch.sensor_id, batch.time, batch.value
-        good = usable(batch.quality)
-        if not good.all():
-            sensor_id, time, value = sensor_id[good], time[good], value[good]
-        if not sensor_id.size or not self._sensor_ids.size:
+        if not len(samples) or not self._signals.size:
             return []
-        starts = np.flatnonzero(np.concatenate(([True], sensor_id[1:] != sensor_id[:-1])))
-        lengths = np.diff(starts, append=sensor_id.size)
-        sensor = np.minimum(np.searchsorted(self._sensor_ids, sensor_id[starts]), self._sensor_ids.size - 1)
-        highest, lowest = np.maximum.reduceat(value, starts), np.minimum.reduceat(value, starts)
-
-        counts = np.where(self._sensor_ids[sensor] == sensor_id[starts], self._count[sensor], 0)
-        segment = np.repeat(np.arange(starts.size), counts)
-        skipped = np.cumsum(counts) - counts
-        instance = np.arange(segment.size) + (self._first[sensor] - skipped)[segment]
-        extreme = np.where(self._sign[instance] > 0, highest[segment], -lowest[segment])
-        noisy = (
-            (extreme > self._limits.limit[instance])
-            | self._columns.active[instance]
-            | (self._columns.since[instance] != NEVER)
-        )
-        if not noisy.any():
+        signal, value = samples.signal, samples.value
+        begin = np.flatnonzero(np.concatenate(([True], signal[1:] != signal[:-1])))
+        end = np.append(begin[1:], signal.size)
+        highest, lowest = np.fmax.reduceat(value, begin), np.fmin.reduceat(value, begin)
+        place, known = self._places(signal[begin])
+        beyond = (highest > self._ceiling[place]) | (lowest < self._floor[place])
+        loud = np.flatnonzero(known & (beyond | self._busy[place]))
+        if not loud.size:
             return []
-        instance, segment = instance[noisy], segment[noisy]
-        longest_first = np.argsort(-lengths[segment], kind="stable")
-        instance, segment = instance[longest_first], segment[longest_first]
-        return self._rounds(instance, starts[segment], lengths[segment], time, value)
+        place, begin, end = place[loud], begin[loud], end[loud]
+        every, which = self._instances(place)
+        worst = np.where(self._limits.sign[every] > 0, highest[loud][which], -lowest[loud][which])
+        concerned = np.flatnonzero((worst > self._limits.limit[every]) | self._columns.concerns(every))
+        instance, segment = every[concerned], which[concerned]
 
-    def tick(self, now_us: npt.NDArray[np.int64]) -> list[AlarmChange]:
-        """Let time pass without readings.
+        columns, log = self._columns.take(instance), Log(instance)
+        segments = Segments(begin=begin[segment], end=end[segment], time=samples.time, value=value)
+        fold_segments(columns, self._limits.take(instance), segments, log)
+        self._columns.put(instance, columns)
+        self._note_busy(place, every, which)
+        return self._changes(log.happenings)
+
+    def tick(self, signal: npt.NDArray[np.int32], now_us: npt.NDArray[np.int64]) -> list[AlarmChange]:
+        """Let time pass without samples.
 
         Args:
-            now_us: int64, aligned to `sensor_ids`: until when (exclusive) the held value of each sensor is
-                known to have lasted.
+            signal: each once; others than `signals` are passed over.
+            now_us: for each, until when (exclusive) its last sample is known to have lasted.
 
         Returns:
             What changed, by (at, key).
         """
-        if now_us.shape != self._sensor_ids.shape:
-            raise ValueError(f"{now_us.size} instants for {self._sensor_ids.size} sensors")
-        waiting = np.flatnonzero(self._columns.since != NEVER)
-        if not waiting.size:
+        if signal.shape != now_us.shape:
+            raise ValueError(f"{now_us.size} instants for {signal.size} signals")
+        if not self._signals.size:
             return []
-        columns = self._columns.take(waiting)
-        log = Log(waiting, columns)
-        elapse(columns, self._limits.take(waiting), now_us[self._sensor_index[waiting]], log)
-        self._columns.put(waiting, columns)
+        place, known = self._places(signal)
+        known &= self._busy[place]
+        if not known.any():
+            return []
+        place = place[known]
+        instance, which = self._instances(place)
+        columns, log = self._columns.take(instance), Log(instance)
+        elapse(columns, self._limits.take(instance), now_us[known][which], log)
+        self._columns.put(instance, columns)
+        self._note_busy(place, instance, which)
+        return self._changes(log.happenings)
+
+    def reset(self, rule_id: npt.NDArray[np.int32], at_us: npt.NDArray[np.int64]) -> list[AlarmChange]:
+        """What these rules warned of is over: their alarms end, delays start anew.
+
+        Args:
+            rule_id: each once; others than the rules judged are passed over.
+            at_us: since when, for each; an alarm raised later ends when it was raised.
+
+        Returns:
+            What changed, by (at, key); the values are NaN.
+        """
+        moments = dict(zip(rule_id.tolist(), at_us.tolist(), strict=True))
+        instance = np.flatnonzero(np.isin(self._rule_id, rule_id))
+        columns, log = self._columns.take(instance), Log(instance)
+        ended = np.flatnonzero(columns.active)
+        asked = np.array([moments[each] for each in self._rule_id[instance[ended]].tolist()], np.int64)
+        columns.settled[ended] = np.maximum(asked, columns.settled[ended])
+        columns.active[:] = False
+        columns.since[:] = NEVER
+        log.add_states(ChangeKind.CLEARED, ended, columns, at=columns.settled[ended], value=np.full(ended.size, np.nan))
+        self._columns.put(instance, columns)
+        self._note_all_busy()
         return self._changes(log.happenings)
 
     def snapshot(self) -> bytes:
-        """The whole state; `restore` continues from it exactly. Instances that never moved take no room."""
-        moved = (self._columns.active | (self._columns.since != NEVER) | (self._columns.settled != NEVER)).nonzero()[0]
-        columns = self._columns.take(moved).forgetful()
+        """The whole state; `restore` continues from it exactly. Instances as they were at first take no room."""
+        whole = self._columns
+        moved = np.flatnonzero(whole.active | whole.waiting | (whole.settled != NEVER) | self._fresh.waiting)
+        columns = whole.take(moved).forgetful()
         return pack(
             _LABEL,
             {
-                **{name: key[moved] for name, key in self._keys.items()},
-                "active": columns.active,
-                "since": columns.since,
-                "held": columns.held,
-                "peak": columns.peak,
-                "peak_at": columns.peak_at,
-                "began": columns.began,
-                "settled": columns.settled,
+                "rule_id": self._rule_id[moved],
+                "side": self._code[moved],
+                **{field.name: getattr(columns, field.name) for field in fields(columns)},
             },
         )
 
     def restore(self, body: bytes) -> None:
-        """Go back to a snapshot, also one taken with other rules.
+        """Go back to a snapshot, also one taken with other rules, or by the first version of this evaluator.
 
-        State is matched by (rule, sensor, side); rules not in the snapshot start fresh. A delay that ran
-        under a limit which has been changed since goes on only if the held value still stands on the same
-        side of it.
+        State is matched by rule and side; rules not in the snapshot start fresh. A delay that ran under a limit which
+        has been changed since goes on only if the held sample still stands on the same side of it.
 
         Raises:
             StateError: the bytes are damaged or of another kind.
         """
-        arrays = unpack(_LABEL, body)
-        keys = zip(*(arrays.pop(name).tolist() for name in self._keys), strict=True)
+        arrays = _unpack(body)
+        keys = zip(arrays.pop("rule_id").tolist(), arrays.pop("side").tolist(), strict=True)
         stored = {key: row for row, key in enumerate(keys)}
         found = [
             (position, stored[key])
-            for position, (rule, side) in enumerate(self._sides)
-            if (key := (rule.id, rule.sensor_id, side is Side.HIGH)) in stored
+            for position, key in enumerate(zip(self._rule_id.tolist(), self._code.tolist(), strict=True))
+            if key in stored
         ]
         here, there = np.array(found, np.intp).reshape(-1, 2).T
-        self._columns = Columns.fresh(len(self._sides))
         columns = Columns(**{name: column[there] for name, column in arrays.items()})
         limits = self._limits.take(here)
-        holds = np.where(columns.active, columns.held <= limits.clear, columns.held > limits.limit)
-        columns.since[~holds] = NEVER
+        beyond, ahead = columns.held > limits.limit, columns.held > limits.clear
+        columns.since[~np.where(columns.active, ~ahead, beyond)] = NEVER
+        self._columns = self._fresh.take(np.arange(self._rule_id.size))
         self._columns.put(here, columns)
+        self._note_all_busy()
 
-    def _rounds(
-        self,
-        instance: npt.NDArray[np.intp],
-        begin: npt.NDArray[np.intp],
-        length: npt.NDArray[np.intp],
-        time: npt.NDArray[np.int64],
-        value: npt.NDArray[np.float64],
-    ) -> list[AlarmChange]:
-        """The k-th reading of every instance at once, longest segments first; the last few one by one."""
-        whole, all_limits, sign = (
-            self._columns.take(instance),
-            self._limits.take(instance),
-            self._sign[instance],
-        )
-        log = Log(instance, whole)
-        # How many instances have more than k readings, for each k.
-        remaining = np.searchsorted(-length, -np.arange(int(length[0])), side="left")
-        rounds = int(np.searchsorted(-remaining, -_FEW, side="right"))
-        shorter = np.flatnonzero(np.diff(remaining[:rounds])) + 1
-        for start, end in pairwise(np.unique((0, *shorter, rounds)).tolist()):
-            front = slice(int(remaining[start]))
-            columns, limits = whole.take(front), all_limits.take(front)
-            for k in range(start, end):
-                position = begin[front] + k
-                step(columns, limits, time[position], value[position] * sign[front], log)
-        if rounds < remaining.size:
-            for place in range(int(remaining[rounds])):
-                rest = slice(int(begin[place]) + rounds, int(begin[place] + length[place]))
-                walk(
-                    whole,
-                    all_limits,
-                    place,
-                    times=time[rest].tolist(),
-                    values=(value[rest] * sign[place]).tolist(),
-                    log=log,
-                )
-        log.add_peaks(whole)
-        self._columns.put(instance, whole)
-        return self._changes(log.happenings)
+    def _places(self, signal: npt.NDArray[np.int32]) -> tuple[Index, Flags]:
+        """Where signals stand among those judged, and whether they do."""
+        place = np.minimum(np.searchsorted(self._signals, signal), self._signals.size - 1)
+        return place, self._signals[place] == signal
+
+    def _instances(self, place: Index) -> tuple[Index, Index]:
+        """All instances of some signals, and for each, of which one of them it is."""
+        count = self._count[place]
+        which = np.repeat(np.arange(place.size), count)
+        skipped = np.cumsum(count) - count
+        return np.arange(which.size) + np.repeat(self._first[place] - skipped, count), which
+
+    def _note_busy(self, place: Index, instance: Index, which: Index) -> None:
+        """See anew of which of these signals, with all their instances, an alarm stands or waits."""
+        self._busy[place] = np.bincount(which, weights=self._columns.concerns(instance), minlength=place.size) > 0
+
+    def _note_all_busy(self) -> None:
+        everything = np.arange(self._place.size)
+        self._note_busy(np.arange(self._signals.size), everything, self._place)
 
     def _changes(self, happenings: Sequence[Happening]) -> list[AlarmChange]:
         """As objects for a person and a table, in order of event time."""
         changes = []
+        # An alarm's begin is told again and again, and most changes come at a begin or a peak.
+        moment = functools.cache(to_datetime)
         for each in happenings:
-            sign = self._sign[each.instance]
+            sign, order = self._limits.sign[each.instance], _ORDER[each.kind]
             for position, at, began, value, peak, peak_at in zip(
                 each.instance.tolist(),
                 each.at.tolist(),
@@ -251,34 +268,57 @@ class ThresholdEvaluator:
                 each.peak_at.tolist(),
                 strict=True,
             ):
-                rule, side = self._sides[position]
+                rule, limit = self._sides[position]
                 change = AlarmChange(
-                    kind=_KINDS[each.kind],
-                    key=alarm_key(rule, side, began),
+                    kind=each.kind,
+                    key=alarm_key(rule, limit.side, began),
                     rule=rule,
-                    side=side,
-                    limit=float(self._limits.limit[position] * self._sign[position]),
-                    at=to_datetime(at),
-                    began_at=to_datetime(began),
+                    side=limit.side,
+                    limit=limit.value,
+                    at=moment(at),
+                    began_at=moment(began),
                     value=value,
                     peak_value=peak,
-                    peak_at=to_datetime(peak_at),
+                    peak_at=moment(peak_at),
                 )
-                changes.append(((at, change.key, each.kind), change))
-        changes.sort(key=lambda pair: pair[0])
+                changes.append(((at, change.key, order), change))
+        changes.sort(key=itemgetter(0))
         return [change for _, change in changes]
 
 
-def _limits_of(sides: Sequence[tuple[ThresholdRule, Side]]) -> Limits:
+def _limits_of(sides: Sequence[tuple[Rule, Limit]]) -> Limits:
     """Limits oriented so that above is always bad, delays in microseconds."""
-    limit = np.array([rule.high if side is Side.HIGH else _negated(rule.low) for rule, side in sides], np.float64)
+    sign = np.array([-1.0 if limit.side.is_low else 1.0 for _, limit in sides], np.float64)
+    value = np.array([limit.value for _, limit in sides], np.float64)
+    condition = np.array([limit.side is Side.CONDITION for _, limit in sides], np.bool_)
+    # At or above a threshold is above the number before it.
+    limit = np.where(condition, np.nextafter(value, -np.inf), value * sign)
+    deadband = np.array([rule.deadband for rule, _ in sides], np.float64)
     return Limits(
+        sign=sign,
         limit=limit,
-        clear=limit - np.array([rule.deadband for rule, _ in sides], np.float64),
+        clear=np.where(condition, limit, limit - deadband),
         on_delay=np.array([round(rule.on_delay_s * 1e6) for rule, _ in sides], np.int64),
         off_delay=np.array([round(rule.off_delay_s * 1e6) for rule, _ in sides], np.int64),
+        by_time=np.array([not isinstance(rule.signal, FlatLine) for rule, _ in sides], np.bool_),
+        has_peak=~condition,
     )
 
 
-def _negated(number: float | None) -> float:
-    return math.nan if number is None else -number
+def _fresh(sides: Sequence[tuple[Rule, Limit]]) -> Columns:
+    """Instances that have seen nothing: there is no data since the rule is in force."""
+    columns = Columns.fresh(len(sides))
+    for position, (rule, limit) in enumerate(sides):
+        if isinstance(rule.signal, NoData) and rule.watched_since_us is not None:
+            columns.since[position] = columns.peak_at[position] = rule.watched_since_us
+            columns.held[position] = columns.peak[position] = limit.value
+    return columns
+
+
+def _unpack(body: bytes) -> dict[str, npt.NDArray[Any]]:
+    with contextlib.suppress(StateError):
+        arrays = unpack(_FIRST_LABEL, body)
+        del arrays["sensor_id"]
+        arrays["side"] = np.where(arrays.pop("high"), _CODES[Side.HIGH], _CODES[Side.LOW])
+        return arrays
+    return unpack(_LABEL, body)

@@ -17,10 +17,11 @@ from telemetry.errors import StateError
 from telemetry.snapshot import pack, unpack
 from telemetry.sql import load_queries
 
-__all__ = ["Journal", "Recovered", "Tick"]
+__all__ = ["Entry", "Journal", "Recovered", "Reset", "Tick"]
 
 _SQL = load_queries("telemetry", "journal.sql")
 _TICK = "tick/1"
+_RESET = "reset/1"
 _MIN_BYTES = 1 << 20
 """journal bytes below which a checkpoint is not worth writing"""
 
@@ -35,12 +36,25 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Somebody said that what some rules count or stand for is over: a machine was serviced."""
+
+    rule_id: npt.NDArray[np.int32]
+    at: npt.NDArray[np.int64]
+    """µs since 1970, for each rule"""
+
+
+Entry = ReadingBatch | Tick | Reset
+"""what the evaluation was told, in one call"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
     """What to restore and then fold again, in order."""
 
     parts: Mapping[str, bytes]
     """snapshots by the name of what they are of"""
-    entries: tuple[ReadingBatch | Tick, ...]
+    entries: tuple[Entry, ...]
 
 
 class Journal:
@@ -62,17 +76,19 @@ class Journal:
             raise StateError(f"the parts of the evaluation checkpoint stand at different entries: {sorted(moments)}")
         self._seq = moments.pop() if moments else 0
         self._bytes = 0
-        entries: list[ReadingBatch | Tick] = []
+        entries: list[Entry] = []
         for row in await connection.fetch(_SQL["load_entries"], self._seq):
             entries.append(_read(row["kind"], row["body"]))
             self._seq = row["seq"]
             self._bytes += len(row["body"])
         return Recovered(parts={row["name"]: row["body"] for row in rows}, entries=tuple(entries))
 
-    async def append(self, connection: asyncpg.Connection, entry: ReadingBatch | Tick, *, revision: int) -> None:
+    async def append(self, connection: asyncpg.Connection, entry: Entry, *, revision: int) -> None:
         """Note what is folded in this transaction."""
         if isinstance(entry, Tick):
             kind, body = "tick", pack(_TICK, {"sensor_id": entry.sensor_id, "now": entry.now})
+        elif isinstance(entry, Reset):
+            kind, body = "reset", pack(_RESET, {"rule_id": entry.rule_id, "at": entry.at})
         else:
             kind, body = "readings", entry.to_bytes()
         self._seq = await connection.fetchval(_SQL["append"], kind, revision, body)
@@ -91,10 +107,13 @@ class Journal:
         self._bytes = 0
 
 
-def _read(kind: str, body: bytes) -> ReadingBatch | Tick:
+def _read(kind: str, body: bytes) -> Entry:
     if kind == "readings":
         return ReadingBatch.from_bytes(body)
     if kind == "tick":
         arrays = unpack(_TICK, body)
         return Tick(sensor_id=arrays["sensor_id"], now=arrays["now"])
+    if kind == "reset":
+        arrays = unpack(_RESET, body)
+        return Reset(rule_id=arrays["rule_id"], at=arrays["at"])
     raise StateError(f"the evaluation journal has an entry of unknown kind {kind!r}")

@@ -101,6 +101,8 @@ async def change_status(
 ) -> StatusChange:
     """Take one step in an order's life, in one transaction: status, event and outbox row.
 
+    Completed work asks for its usage rules to count from zero again.
+
     `assignee` is for assigning; other steps keep whoever has the order.
 
     Raises:
@@ -129,6 +131,8 @@ async def change_status(
         except asyncpg.UniqueViolationError as error:  # by an engine, between our look and our write
             reason = "another order was just opened for the same asset and failure mode"
             raise TransitionError(from_status, to_status, allowed, reason) from error
+        if to_status is _S.COMPLETED:
+            await connection.execute(_SQL["request_resets"], work_order_id, at, actor)
         change = {
             "from_status": from_status.value,
             "to_status": to_status.value,

@@ -93,7 +93,8 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(
         jsonb_build_object(
-            'alarm', f.key, 'rule', f.rule_name, 'sensor', s.name, 'side', f.side, 'value', f.value,
+            'alarm', f.key, 'rule', f.rule_name, 'sensor', s.name, 'asset', asset.name, 'side', f.side,
+            'category', f.category, 'value', f.value,
             'limit', f.limit_value, 'unit', f.unit,
             'began_at', to_char(f.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
             'ended_at', to_char(f.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -105,7 +106,8 @@ CROSS JOIN LATERAL (
         SELECT * FROM alarm a WHERE a.work_order_id = seen.work_order_id
         ORDER BY a.began_at, a.key COLLATE "C" LIMIT $2
     ) f
-    JOIN sensor s ON s.id = f.sensor_id
+    JOIN asset ON asset.id = f.asset_id
+    LEFT JOIN sensor s ON s.id = f.sensor_id
 ) shown
 WHERE w.id = seen.work_order_id
 
@@ -211,3 +213,11 @@ FROM work_order w
 JOIN asset a ON a.id = w.asset_id
 WHERE $1::boolean OR w.status NOT IN ('closed', 'cancelled')
 ORDER BY w.priority, w.due_at, w.id
+
+-- name: request_resets
+-- What rules of usage count begins anew with the work that was done for it.
+INSERT INTO evaluation_request (kind, rule_id, at, actor, note)
+SELECT 'reset', rule.id, $2, $3, 'work order ' || w.id || ' completed'
+FROM work_order w
+JOIN rule ON rule.asset_id = w.asset_id AND rule.failure_mode = w.failure_mode
+WHERE w.id = $1 AND rule.kind = 'usage' AND rule.retired_at IS NULL

@@ -16,6 +16,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 import asyncpg
 import numpy as np
+import numpy.typing as npt
 
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor.bench.publisher import Published, forget_session, publish
@@ -48,7 +49,7 @@ class Drained:
     account: Account
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Live:
     """Messages sent while the engine was running."""
 
@@ -57,6 +58,10 @@ class Live:
     p50_ms: float
     """from publish to COMMIT"""
     p99_ms: float
+    sent_s: npt.NDArray[np.float64]
+    """when each message was sent, on the machine's monotonic clock"""
+    raised_s: npt.NDArray[np.float64]
+    """when each alarm was committed, in the order of event time"""
     account: Account
 
 
@@ -66,11 +71,14 @@ class _Commits:
 
     at_s: list[float] = field(default_factory=list)
     received: list[int] = field(default_factory=list)
+    raised: list[int] = field(default_factory=list)
+    """alarms"""
     total: int = 0
 
     def add(self, committed: Committed) -> None:
         self.at_s.append(time.monotonic())
         self.received.append(committed.received)
+        self.raised.append(committed.alarms_raised)
         self.total += committed.received
 
 
@@ -201,6 +209,8 @@ class EndToEnd:
             rate=messages / float(committed_s[-1] - published.sent_s[0]),
             p50_ms=p50_ms,
             p99_ms=p99_ms,
+            sent_s=published.sent_s,
+            raised_s=np.repeat(commits.at_s, commits.raised),
             account=account,
         )
 

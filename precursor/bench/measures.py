@@ -24,6 +24,8 @@ class Measure:
 
 _RAW_COPY = "raw COPY BINARY of encoded, sorted rows into the same table, one statement a batch"
 
+_BARE_COMPARISON = "the same values compared with the same limits by NumPy, nothing kept of it"
+
 _MEASURES = (
     Measure(
         name="store.copy",
@@ -135,6 +137,54 @@ _MEASURES = (
         work="last value and last usable value of each of a thousand sensors, median",
         limit="one probe of the index a sensor, answered with a count",
         aim="<= 50",
+    ),
+    Measure(
+        name="rules.evaluations",
+        unit="evaluations/s",
+        work="20,000 limits on 10,000 sensors, a reading of each in a batch, all within their limits; one core",
+        limit=_BARE_COMPARISON,
+        aim=">= 2,000,000",
+    ),
+    Measure(
+        name="rules.evaluations_noisy",
+        unit="evaluations/s",
+        work="the same, every reading beyond one limit of its sensor or the other: delays begin and end all the time",
+        limit=_BARE_COMPARISON,
+        aim=">= 2,000,000",
+    ),
+    Measure(
+        name="rules.long_segments",
+        unit="evaluations/s",
+        work="two limits on one sensor, 200,000 readings in a batch, all within their limits",
+        limit=_BARE_COMPARISON,
+        aim=">= 100,000,000",
+    ),
+    Measure(
+        name="rules.long_segments_noisy",
+        unit="evaluations/s",
+        work="the same, for a hundred readings of each thousand beyond a limit, raised and cleared",
+        limit=_BARE_COMPARISON,
+        aim=">= 20,000,000",
+    ),
+    Measure(
+        name="rules.ingest_share",
+        unit="readings/s",
+        work="a queue of JSON columns of 100 readings taken by the engine; two limits on every sensor, with an"
+        " on-delay, and one reading in fifty beyond one of them",
+        limit="the same without rules, in the same run and in turn",
+        aim="ratio >= 0.8",
+    ),
+    Measure(
+        name="rules.latency_p50",
+        unit="ms",
+        work="a reading beyond its limit published to its alarm committed, at half the rate that the engine keeps up"
+        " with; three limits on every sensor, one reading in two hundred raises an alarm; median",
+    ),
+    Measure(
+        name="rules.latency_p99",
+        unit="ms",
+        work="the same, 99th percentile",
+        aim="<= 300",
     ),
 )
 

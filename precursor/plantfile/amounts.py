@@ -1,11 +1,16 @@
 """Numbers of a plant file that may have a unit of their own, in the unit of their sensor."""
 
-from telemetry.units import conversion
+from types import MappingProxyType
 
-__all__ = ["Amount", "step_in", "value_in"]
+from telemetry.units import UnitError, conversion
+
+__all__ = ["Amount", "per_time", "step_in", "value_in"]
 
 Amount = tuple[float, str | None]
 """a number and its unit; None: the unit of the sensor"""
+
+
+_TIMES = MappingProxyType({"s": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86_400.0, "day": 86_400.0})
 
 
 def value_in(unit: str, amount: Amount) -> float:
@@ -27,6 +32,23 @@ def step_in(unit: str, amount: Amount) -> float:
     """
     number, own = amount
     return _tidy(number * (1.0 if own is None else conversion(own, unit)[0]))
+
+
+def per_time(amount: Amount) -> tuple[Amount, str, float]:
+    """An amount by time as the amount, the time as it is written, and that time in seconds.
+
+    >>> per_time((2.0, "degC/min"))
+    ((2.0, 'degC'), 'min', 60.0)
+
+    Raises:
+        UnitError: it is by no time.
+    """
+    number, unit = amount
+    of, slash, by = (unit or "").rpartition("/")
+    by = by.strip()
+    if not slash or by not in _TIMES:
+        raise UnitError(f"{unit or number!r} is by no time; expected e.g. 2 degC/min, with s, min, h or d")
+    return (number, "" if of.strip() in {"", "1"} else of), by, _TIMES[by]
 
 
 def _tidy(number: float) -> float:

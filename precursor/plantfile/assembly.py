@@ -15,6 +15,7 @@ from precursor.plantfile.entries import AssetEntry, DetectorEntry, SensorEntry, 
 from precursor.plantfile.gateways import Gateways, Topics, default_filters
 from precursor.plantfile.notes import Notes
 from precursor.plantfile.problems import Path
+from precursor.plantfile.rule_entries import MachineEntry, OverrideEntry
 from precursor.plantfile.structure import NOBODY
 from precursor.plantfile.topics import filter_fault, topic_fault
 from telemetry.errors import ConfigurationError
@@ -34,6 +35,10 @@ class Assembly:
         self.areas: list[AreaDefinition] = []
         self.assets: list[AssetDefinition] = []
         self.sensors: list[SensorDefinition] = []
+        self.machines: dict[str, MachineEntry] = {}
+        """asset, and what it says of itself as a machine"""
+        self.overrides: dict[str, dict[str, tuple[OverrideEntry, Path]]] = {}
+        """asset, rule, what is different about the rule there, and where the file says so"""
         self._notes = notes
         self._site_names: dict[str, Path] = {}
         self._asset_names: dict[str, Path] = {}
@@ -91,6 +96,12 @@ class Assembly:
                 criticality=asset.criticality,
             )
         )
+        if asset.machine is not None:
+            self.machines[asset.name] = asset.machine
+        if asset.rules:
+            self.overrides[asset.name] = {
+                name: (override, (*path, "rules", name)) for name, override in asset.rules.items()
+            }
         points: dict[str, Path] = {}
         for place, sensor in enumerate(asset.sensors):
             at = (*path, "sensors", place)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rules.definition import Priority
 from telemetry.plant import DetectorSpec, DoorChecks, Gateway, SensorKind
@@ -69,19 +70,32 @@ class SensorDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleDefinition:
-    """One rule on one sensor, in the unit of the sensor."""
+    """One rule on one sensor or asset, in stored units; field by field as in `rules.definition.Rule`."""
 
     name: str
     title: str
-    sensor: str
+    subject: str
+    """the sensor or the asset it is on"""
+    sensor: str | None
+    asset: str
+    kind: str
+    """limit, deviation, rate ...: see docs/rules.md"""
+    unit: str
+    """of what is compared with the limits"""
+    high_high: float | None
     high: float | None
     low: float | None
+    low_low: float | None
     deadband: float
     on_delay_s: float
     off_delay_s: float
+    latching: bool
     priority: Priority
+    critical_priority: Priority
     failure_mode: str | None
     job_plan: str | None
+    options: Mapping[str, Any]
+    """what the kind needs, by names of sensors and rules; the layout is in `rules.stored`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What applying a plant file would change."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -21,7 +22,6 @@ class Action(StrEnum):
 
 
 _SIGN = MappingProxyType({Action.CREATE: "+", Action.CHANGE: "~", Action.RETIRE: "-", Action.REVIVE: "^"})
-_SECONDS = frozenset({"on_delay_s", "off_delay_s", "due_within_s"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class Change:
         """One line, e.g. `~ rule a on P-101.vib_de: high 4.5 -> 7.1`."""
         what = f"{_SIGN[self.action]} {self.table.replace('_', ' ')} {self.name}"
         differences = ", ".join(
-            f"{name.removesuffix('_s') if name in _SECONDS else name} {_shown(name, old)} -> {_shown(name, new)}"
-            for name, (old, new) in self.fields.items()
+            f"{name.removesuffix('_s')} {_shown(name, old)} -> {_shown(name, new)}"
+            for name, old, new in _inner(self.fields)
         )
         if self.action is Action.RETIRE:
             kept = {"sensor": "its readings stay", "asset": "its readings stay", "rule": "its alarms stay"}
@@ -92,13 +92,25 @@ class Plan:
         }
 
 
+def _inner(fields: Mapping[str, tuple[Any, Any]]) -> Iterator[tuple[str, Any, Any]]:
+    """Of what is a mapping itself only the keys that differ."""
+    for name, (old, new) in fields.items():
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+            yield from _inner({key: (old.get(key), new.get(key)) for key in keys})
+        else:
+            yield name, old, new
+
+
 def _shown(name: str, value: Any) -> str:
     if value is None:
         return "none"
-    if name in _SECONDS:
+    if name.endswith("_s"):
         return f"{value:g} s"
     if isinstance(value, float):
         return f"{value:.12g}"
     if isinstance(value, str):
         return value or "''"
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
     return str(value)

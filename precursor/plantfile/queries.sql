@@ -52,11 +52,13 @@ SELECT id, name AS key, retired_at IS NOT NULL AS retired,
 FROM job_plan
 
 -- name: read_rule
-SELECT rule.id, rule.name || ' on ' || sensor.name AS key, rule.retired_at IS NOT NULL AS retired,
-       rule.name, rule.title, sensor.name AS sensor, rule.high, rule.low, rule.deadband,
-       rule.on_delay_s, rule.off_delay_s, rule.priority, rule.failure_mode, rule.job_plan
+SELECT rule.id, rule.name || ' on ' || rule.subject AS key, rule.retired_at IS NOT NULL AS retired,
+       rule.name, rule.title, rule.subject, sensor.name AS sensor, asset.name AS asset, rule.kind, rule.unit,
+       rule.high_high, rule.high, rule.low, rule.low_low, rule.deadband, rule.on_delay_s, rule.off_delay_s,
+       rule.latching, rule.priority, rule.critical_priority, rule.failure_mode, rule.job_plan, rule.options
 FROM rule
-JOIN sensor ON sensor.id = rule.sensor_id
+JOIN asset ON asset.id = rule.asset_id
+LEFT JOIN sensor ON sensor.id = rule.sensor_id
 
 -- name: sensors_with_readings
 SELECT name FROM sensor
@@ -113,14 +115,22 @@ ON CONFLICT (name) DO UPDATE SET
     labour_hours = excluded.labour_hours, due_within_s = excluded.due_within_s, retired_at = NULL
 
 -- name: put_rule
+-- What comes back from retirement watches anew.
 INSERT INTO rule (
-    name, title, sensor_id, high, low, deadband, on_delay_s, off_delay_s, priority, failure_mode, job_plan
+    name, title, subject, sensor_id, asset_id, kind, unit, high_high, high, low, low_low, deadband, on_delay_s,
+    off_delay_s, latching, priority, critical_priority, failure_mode, job_plan, options
 )
 VALUES (
-    %(name)s, %(title)s, (SELECT id FROM sensor WHERE name = %(sensor)s), %(high)s, %(low)s, %(deadband)s,
-    %(on_delay_s)s, %(off_delay_s)s, %(priority)s, %(failure_mode)s, %(job_plan)s
+    %(name)s, %(title)s, %(subject)s, (SELECT id FROM sensor WHERE name = %(sensor)s),
+    (SELECT id FROM asset WHERE name = %(asset)s), %(kind)s, %(unit)s, %(high_high)s, %(high)s, %(low)s, %(low_low)s,
+    %(deadband)s, %(on_delay_s)s, %(off_delay_s)s, %(latching)s, %(priority)s, %(critical_priority)s,
+    %(failure_mode)s, %(job_plan)s, %(options)s
 )
-ON CONFLICT (name, sensor_id) DO UPDATE SET
-    title = excluded.title, high = excluded.high, low = excluded.low, deadband = excluded.deadband,
-    on_delay_s = excluded.on_delay_s, off_delay_s = excluded.off_delay_s, priority = excluded.priority,
-    failure_mode = excluded.failure_mode, job_plan = excluded.job_plan, retired_at = NULL
+ON CONFLICT (name, subject) DO UPDATE SET
+    title = excluded.title, sensor_id = excluded.sensor_id, asset_id = excluded.asset_id, kind = excluded.kind,
+    unit = excluded.unit, high_high = excluded.high_high, high = excluded.high, low = excluded.low,
+    low_low = excluded.low_low, deadband = excluded.deadband, on_delay_s = excluded.on_delay_s,
+    off_delay_s = excluded.off_delay_s, latching = excluded.latching, priority = excluded.priority,
+    critical_priority = excluded.critical_priority, failure_mode = excluded.failure_mode,
+    job_plan = excluded.job_plan, options = excluded.options,
+    watched_since = CASE WHEN rule.retired_at IS NULL THEN rule.watched_since ELSE now() END, retired_at = NULL

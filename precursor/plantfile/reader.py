@@ -5,9 +5,12 @@ from pathlib import Path
 from precursor.plantfile.assembly import Assembly
 from precursor.plantfile.definition import PlantDefinition
 from precursor.plantfile.document import Document, parse
+from precursor.plantfile.job_plans import job_plans
 from precursor.plantfile.notes import Notes
+from precursor.plantfile.places import Places
 from precursor.plantfile.problems import PlantFileError, Problem
-from precursor.plantfile.references import job_plans, rules
+from precursor.plantfile.rules import Rules
+from precursor.plantfile.schedules import schedules
 from precursor.plantfile.structure import read_structure
 
 __all__ = ["read_plant_file", "read_plant_text"]
@@ -47,7 +50,9 @@ def read_plant_text(text: str, *, file: str) -> PlantDefinition:
         assembly.add_site(site, ("sites", place))
     assembly.finish()
     plans = job_plans(structure.entry.job_plans, notes)
-    found = rules(structure.entry.rules, assembly.sensors, plans, notes)
+    places = Places(assembly.assets, assembly.sensors, assembly.machines)
+    rules = Rules(places, assembly.overrides, schedules(structure.entry.schedules, notes), plans, notes)
+    rules.add(structure.entry)
     if notes.problems:
         raise PlantFileError(file, notes.problems)
     return PlantDefinition(
@@ -57,5 +62,5 @@ def read_plant_text(text: str, *, file: str) -> PlantDefinition:
         assets=tuple(assembly.assets),
         sensors=tuple(assembly.sensors),
         job_plans=plans,
-        rules=found,
+        rules=tuple(rules.found),
     )

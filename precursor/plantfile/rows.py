@@ -1,10 +1,10 @@
 """A definition as rows: what the tables of the plant would hold, by the names that people use."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from precursor.plantfile.definition import PlantDefinition, SensorDefinition
+from precursor.plantfile.definition import PlantDefinition, RuleDefinition, SensorDefinition
 from telemetry.plant import Gateway, PayloadFormat, UnknownNames
 
 __all__ = ["TABLES", "Row", "rows"]
@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 TABLES = ("site", "area", "gateway", "asset", "sensor", "job_plan", "rule")
 """in the order of writing: what a row points to stands before it"""
 
-
+_RULE_FIELDS = tuple(field.name for field in fields(RuleDefinition))
 _OURS: Row = {"origin": "plant"}
 """what others made becomes the file's when the file names it"""
 
@@ -37,7 +37,7 @@ def rows(definition: PlantDefinition) -> dict[str, dict[str, Row]]:
             for plan in definition.job_plans
         },
         "rule": {
-            f"{rule.name} on {rule.sensor}": {**asdict(rule), "priority": int(rule.priority)}
+            f"{rule.name} on {rule.subject}": {name: getattr(rule, name) for name in _RULE_FIELDS}
             for rule in definition.rules
         },
     }

@@ -6,15 +6,16 @@ is wrong is replaced by something harmless, and its entry is marked as not worth
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from precursor.plantfile.document import Document, Value
-from precursor.plantfile.entries import DetectorEntry, FieldsEntry, PlantEntry
+from precursor.plantfile.entries import DetectorEntry, PlantEntry
 from precursor.plantfile.problems import Path, Problem, written
+from precursor.plantfile.rule_entries import OverrideEntry, RuleEntry
 from telemetry.names import closest
 
 __all__ = ["NOBODY", "Structure", "read_structure"]
@@ -22,16 +23,19 @@ __all__ = ["NOBODY", "Structure", "read_structure"]
 NOBODY = "_" * 64
 """the name of an entry whose own name can't be read"""
 
-# What a required key gets once its fault is on record.
+# What a required key, or what stands in a list, gets once its fault is on record.
 _HARMLESS: Mapping[str, Value] = {
-    "version": 1, "name": NOBODY, "sensors": [NOBODY], "priority": "low", "due_within": 1,
-    "sites": [{"name": NOBODY}], "kind": NOBODY, "match": NOBODY, "area": NOBODY,
+    "version": 1, "name": NOBODY, "priority": "low", "due_within": 1, "sites": [{"name": NOBODY}], "kind": NOBODY,
+    "match": NOBODY, "area": NOBODY, "class": NOBODY, "rules": [{"name": NOBODY, "priority": "low"}],
+    "timezone": "UTC", "spans": [{"days": "mon"}], "days": "mon", "closed": "2000-01-01",
 }  # fmt: skip
 # A fault in one of these hides no name that other parts of the file may speak of.
 _OWN_AFFAIRS = frozenset([
     "title", "quantity", "unit", "sent_in", "topic", "class", "criticality", "states", "subscribe", "tasks", "parts",
     "skills", "hours", "due_within", "range", "flat_line", "spike", "rate", "format", "fields", "names", "asset",
-    "unknown", "provision", "match", "area",
+    "unknown", "provision", "match", "area", "machine", "off",
+    *(info.alias or name for entry in (RuleEntry, OverrideEntry) for name, info in entry.model_fields.items()
+      if name not in {"name", "kind", "sensors", "assets"}),
 ])  # fmt: skip
 _MOST_ROUNDS = 20
 _MOST_SHOWN = 60
@@ -98,17 +102,22 @@ def _place(detail: ErrorDetails) -> _Place:
     path: Path = ()
     entry: Path = ()
     info: FieldInfo | None = None
+    named = False
     for step in detail["loc"]:
         path = (*path, step)
-        if isinstance(step, int):
+        if isinstance(step, int) or named:
             inner = _model_in(info.annotation) if info else None
             if inner is not None:
                 model, entry = inner, path
+            named = False
         else:
             info = _fields(model).get(step, info if info and not _model_in(info.annotation) else None)
             inner = _model_in(info.annotation) if info else None
-            if inner is DetectorEntry or inner is FieldsEntry:  # one, where the others stand in lists
-                model = inner
+            if info is not None and inner is not None:
+                held_in = get_origin(info.annotation)
+                named = held_in is dict
+                if held_in not in (dict, list):  # one, not many
+                    model = inner
     return _Place(path, entry, model, info)
 
 
@@ -134,7 +143,7 @@ def _message(detail: ErrorDetails, place: _Place) -> str:
     expected = _expected(place)
     if kind == "missing":
         return f"missing; expected {expected}"
-    if kind in {"duration", "amount", "name", "range"}:
+    if kind in {"duration", "amount", "name", "range", "days", "clock", "date"}:
         return f"{_shown(found)} {detail['msg']}; expected {expected}"
     if kind == "literal_error":
         choices = str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")
@@ -173,16 +182,20 @@ def _is_plain(found: object) -> bool:
 def _mend(value: Value, detail: ErrorDetails, place: _Place) -> None:
     """Put something harmless where the fault is, or take the key away."""
     around: Any = value
-    for step in place.path[:-1]:
+    for number, step in enumerate(place.path[:-1]):
         try:
-            around = around[step]
+            inner = around[step]
         except (KeyError, IndexError, TypeError):
             return
+        if not isinstance(inner, list | dict):  # a short form, e.g. `while: running`
+            place = _Place(place.path[: number + 1], place.entry, place.model, None)
+            break
+        around = inner
     last = place.path[-1]
     if isinstance(last, int):
         if isinstance(around, list) and last < len(around):
             is_entry = place.info is not None and _model_in(place.info.annotation) is not None
-            around[last] = {} if is_entry else NOBODY
+            around[last] = {} if is_entry else _HARMLESS.get(str(place.path[-2]), NOBODY)
     elif isinstance(around, dict):
         info = _fields(place.model).get(last)
         if info is not None and info is place.info and info.is_required():

@@ -36,7 +36,8 @@ INSERT INTO sensor (name, asset_id, kind, quantity, unit, topic) VALUES
     ('pump-1.state', 1, 'state', 'state', '', 'north/pump-1/state'),
     ('fan-2.state', 3, 'state', 'state', '', 'north/fan-2/state');
 INSERT INTO sensor (name, asset_id, kind, unit, source_id) VALUES ('pump-1.temperature.score', 1, 'derived', '', 1);
-INSERT INTO rule (name, sensor_id, high, priority, failure_mode) VALUES ('hot', 1, 80, 3, 'bearing_wear');
+INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, priority, failure_mode)
+VALUES ('hot', 'pump-1.temperature', 1, 1, 'degC', 80, 3, 'bearing_wear');
 INSERT INTO work_order (asset_id, failure_mode, status, priority, title, opened_at, due_at, first_seen_at, last_seen_at,
                         evidence, job_plan)
 VALUES (1, 'bearing_wear', 'new', 2, 'pump-1: bearing wear suspected', '2026-03-02T01:00Z', '2026-03-04Z',
@@ -52,8 +53,8 @@ SELECT 'hot/' || n, 1, 'hot', 1, 1, 'high', 80, 'degC', 3, 'bearing_wear',
        CASE WHEN n < 5 THEN '2026-03-02Z'::timestamptz + n * interval '1 hour' + interval '10 minutes' END,
        80.5, 84, '2026-03-02Z'::timestamptz + n * interval '1 hour', 1
 FROM generate_series(1, 5) AS n;
-INSERT INTO alarm_event (alarm_id, kind, at, value) VALUES
-    (1, 'cleared', '2026-03-02T01:10Z', 77), (1, 'raised', '2026-03-02T01:00Z', 80.5);
+INSERT INTO alarm_event (alarm_id, rule_id, kind, at, value) VALUES
+    (1, 1, 'cleared', '2026-03-02T01:10Z', 77), (1, 1, 'raised', '2026-03-02T01:00Z', 80.5);
 INSERT INTO ledger_entry (source, outcome, reason, readings) VALUES
     ('mqtt', 'received', '', 10), ('mqtt', 'stored', '', 6), ('mqtt', 'duplicate', '', 1),
     ('mqtt', 'rejected', 'unknown_sensor', 2), ('mqtt', 'rejected', 'not_json', 1);

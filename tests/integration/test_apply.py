@@ -158,9 +158,10 @@ async def test_rules_and_job_plans_load_as_they_were_written(dsn: str, plant_fil
     written = read_plant_file(plant_file)
     assert {(rule.name, rule.sensor_name, rule.high, rule.deadband, rule.on_delay_s, rule.priority, rule.job_plan)
             for rule in rules} == {
-        (rule.name, rule.sensor, rule.high, rule.deadband, rule.on_delay_s, rule.priority, rule.job_plan)
+        (rule.name, rule.subject, rule.high, rule.deadband, rule.on_delay_s, rule.priority, rule.job_plan)
         for rule in written.rules
     }  # fmt: skip
+    assert len(rules) == len(written.rules)
     assert plans["check-lubrication"].parts == (Part(name="Bearing grease NLGI 2 (kg)", quantity=0.2),)
     assert plans["check-lubrication"].due_within_s == 2 * 86_400
 
@@ -251,7 +252,8 @@ async def test_the_unit_of_what_is_taken_over_is_bound_by_its_readings(dsn: str,
     run(dsn, BORN)
     await add_reading(dsn, "P-102.oil")
     old = "          - name: P-102\n            title: Cooling water pump 2\n            class: pump\n"
-    old += "            criticality: 3\n            sensors:\n"
+    begin = EXAMPLE.read_text().index(old)
+    old = EXAMPLE.read_text()[begin:].split("sensors:\n")[0] + "sensors:\n"
     edit(plant_file, (old, old + "              - {name: oil, unit: degF}\n"))
     with pytest.raises(ConfigurationError, match="its unit can't change from degC to degF"):
         apply(dsn, plant_file)

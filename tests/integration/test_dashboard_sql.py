@@ -37,6 +37,7 @@ PLANT = """
 INSERT INTO site (name) VALUES ('north');
 INSERT INTO area (site_id, name) VALUES (1, 'water');
 INSERT INTO asset (name, area_id) VALUES ('P-101', 1), ('P-102', 1), ('F''1', 1);
+INSERT INTO asset (name, area_id, retired_at) VALUES ('X-9', 1, now());
 INSERT INTO sensor (name, asset_id, kind, quantity, unit, source_id) VALUES
     ('P-101.vibration', 1, 'measured', 'velocity_rms', 'mm/s', NULL),
     ('P-101.temperature', 1, 'measured', 'temperature', 'degC', NULL),
@@ -45,10 +46,12 @@ INSERT INTO sensor (name, asset_id, kind, quantity, unit, source_id) VALUES
     ('P-102.vibration', 2, 'measured', 'velocity_rms', 'mm/s', NULL),
     ('P-102.state', 2, 'state', 'state', '', NULL),
     ('F''1.kurtosis', 3, 'measured', 'kurtosis', 'dimensionless', NULL);
-INSERT INTO rule (name, sensor_id, high, low, priority, failure_mode) VALUES
-    ('unlike-before', 4, 8, NULL, 2, 'bearing_wear'),
-    ('vibration-severe', 1, 7.1, NULL, 3, 'bearing_wear'),
-    ('vibration-severe', 5, 7.1, 0.1, 3, 'bearing_wear');
+INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, low, priority, failure_mode) VALUES
+    ('unlike-before', 'P-101.vibration.score', 1, 4, 'dimensionless', 8, NULL, 2, 'bearing_wear'),
+    ('vibration-severe', 'P-101.vibration', 1, 1, 'mm/s', 7.1, NULL, 3, 'bearing_wear'),
+    ('vibration-severe', 'P-102.vibration', 2, 5, 'mm/s', 7.1, 0.1, 3, 'bearing_wear');
+INSERT INTO rule (name, subject, asset_id, kind, unit, priority) VALUES
+    ('silent', 'X-9', 4, 'no_data', '', 1), ('open', 'X-9', 4, 'expression', '', 2);
 INSERT INTO work_order (asset_id, failure_mode, status, priority, title, opened_at, due_at, first_seen_at,
                         last_seen_at, occurrences) VALUES
     (1, 'bearing_wear', 'new', 2, 'Replace the bearing', %(fault)s, %(end)s, %(fault)s, %(end)s, 3),
@@ -60,6 +63,15 @@ INSERT INTO alarm (key, rule_id, rule_name, sensor_id, asset_id, side, limit_val
      %(fault)s, %(end)s, 7.2, 9, %(end)s, 1),
     ('c', 3, 'vibration-severe', 5, 2, 'low', 0.1, 'mm/s', 3, NULL,
      %(begin)s::timestamptz - interval '1 hour', %(fault)s, 0, 0, %(fault)s, NULL);
+INSERT INTO alarm (key, rule_id, rule_name, asset_id, side, limit_value, priority, began_at, ended_at, annunciated_at,
+                   value, peak_value, peak_at)
+SELECT 'chatter/' || n, 4, 'silent', 4, 'condition', 1, 1, at, at + interval '2 seconds', at, 1, 1, at
+FROM generate_series(1, 12) AS n,
+     LATERAL (SELECT %(end)s::timestamptz - interval '5 hours' + n * interval '15 seconds' AS at) AS moment;
+INSERT INTO alarm (key, rule_id, rule_name, asset_id, side, limit_value, priority, began_at, annunciated_at,
+                   acknowledged_at, acknowledged_by, value, peak_value, peak_at)
+SELECT 'stale', 5, 'open', 4, 'condition', 1, 2, at, at, at + interval '5 minutes', 'jo', 1, 1, at
+FROM (SELECT %(begin)s::timestamptz + interval '1 minute' AS at) AS moment;
 INSERT INTO ledger_entry (source, outcome, reason, readings) VALUES
     ('mqtt', 'received', '', 110), ('mqtt', 'stored', '', 100), ('mqtt', 'duplicate', '', 3),
     ('mqtt', 'rejected', 'bad_json', 7), ('replay', 'received', '', 5), ('replay', 'stored', '', 4);
@@ -199,7 +211,7 @@ TARGETS = [
 VARIABLES = [
     Asked(board=name, panel=variable["name"], shape="variable", sql=variable["query"])
     for name, board in _boards()
-    for variable in board["templating"]["list"]
+    for variable in board["templating"].get("list", [])
 ]
 
 EVERYTHING = Question(
@@ -359,3 +371,41 @@ async def test_grafanas_role_cannot_write_even_where_it_says_so(connection: asyn
 async def test_open_work_orders_leave_out_closed_ones(connection: asyncpg.Connection) -> None:
     _, rows = await _ask(connection, _sql("Open work orders A"))
     assert [(row["Asset"], row["Failure mode"], row["Occurrences"]) for row in rows] == [("P-101", "bearing_wear", 3)]
+
+
+async def test_alarms_are_shown_with_their_state(connection: asyncpg.Connection) -> None:
+    _, rows = await _ask(connection, _sql("Active alarms A"))
+    assert [row["State"] for row in rows] == ["unacknowledged"]
+
+
+async def test_alarm_performance_names_the_worst_the_flood_the_stale_and_what_to_do(
+    connection: asyncpg.Connection,
+) -> None:
+    _, rows = await _ask(connection, _sql("The ten worst A"))
+    assert [(row["Rule"], row["On"], row["Alarms"], row["Chattering"], row["Fleeting"]) for row in rows] == [
+        ("silent", "X-9", 12, 12, 12),
+        ("open", "X-9", 1, 0, 0),
+    ]
+    _, rows = await _ask(connection, _sql("Floods A"))
+    [flood] = [tuple(row.values()) for row in rows]
+    assert flood == (END - timedelta(hours=5), END - timedelta(hours=5) + timedelta(minutes=10), 12, 12)
+    _, rows = await _ask(connection, _sql("Stale alarms A"))
+    assert [(row["Rule"], row["Stood"]) for row in rows] == [("open", 2 * 86_400 - 60)]
+    _, rows = await _ask(connection, _sql("Proposals A"))
+    assert [(row["Nuisance"], row["Rule"], row["Shelve for"], row["On-delay"]) for row in rows] == [
+        ("chattering", "silent", 28_800, 2),
+        ("stale", "open", None, None),
+    ]
+    _, rows = await _ask(connection, _sql("Time to acknowledge A"))
+    assert [tuple(row.values()) for row in rows] == [(1, 12, 0, None, None, None), (2, 1, 1, 300, 300, 300)]
+
+
+@pytest.mark.parametrize(("interval_ms", "bars"), [(600_000, 288), (1_800_000, 48), (7_200_000, 3)])
+async def test_the_alarm_rate_is_per_ten_minutes_however_wide_its_bars(
+    connection: asyncpg.Connection, interval_ms: int, bars: int
+) -> None:
+    question = Question(begin=BEGIN, end=END, interval_ms=interval_ms, variables=EVERYTHING.variables)
+    _, rows = await _ask(connection, _sql("Alarms per operator and 10 minutes A"), question)
+    assert len(rows) == bars
+    width = {288: 1, 48: 6, 3: 144}[bars]
+    assert sum(row["value"] for row in rows) * width == pytest.approx(13)

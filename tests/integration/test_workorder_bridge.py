@@ -20,7 +20,7 @@ import pytest
 from cbm.decision import WorkOrderRequest, decide
 from cbm.job_plan import JobPlan, Part
 from rules import alarm_store
-from rules.definition import Priority, ThresholdRule
+from rules.definition import Priority, Rule
 from rules.events import AlarmChange, ChangeKind, Side, alarm_key
 from telemetry.batch import to_micros
 from telemetry.plant import Asset
@@ -44,9 +44,10 @@ INSERT INTO area (site_id, name) VALUES (1, 'water');
 INSERT INTO asset (name, area_id, asset_class) VALUES ('P-101', 1, 'pump'), ('P-102', 1, 'pump');
 INSERT INTO sensor (name, asset_id, unit) VALUES
     ('P-101.vibration', 1, 'mm/s'), ('P-101.temperature', 1, 'degC'), ('P-102.vibration', 2, 'mm/s');
-INSERT INTO rule (name, sensor_id, high, priority, failure_mode) VALUES
-    ('severe', 1, 7.1, 3, 'bearing_wear'), ('hot', 2, 80, 2, 'bearing_wear'),
-    ('severe', 3, 7.1, 3, 'bearing_wear');
+INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, priority, failure_mode) VALUES
+    ('severe', 'P-101.vibration', 1, 1, 'mm/s', 7.1, 3, 'bearing_wear'),
+    ('hot', 'P-101.temperature', 1, 2, 'degC', 80, 2, 'bearing_wear'),
+    ('severe', 'P-102.vibration', 2, 3, 'mm/s', 7.1, 3, 'bearing_wear');
 """
 
 SLOW = JobPlan(
@@ -84,13 +85,13 @@ def asset(asset_id: int) -> Asset:
     )
 
 
-def rule(rule_id: int) -> ThresholdRule:
+def rule(rule_id: int) -> Rule:
     name, sensor, asset_id, unit, high, priority = {
         1: ("severe", "P-101.vibration", 1, "mm/s", 7.1, Priority.HIGH),
         2: ("hot", "P-101.temperature", 1, "degC", 80.0, Priority.MEDIUM),
         3: ("severe", "P-102.vibration", 2, "mm/s", 7.1, Priority.HIGH),
     }[rule_id]
-    return ThresholdRule(
+    return Rule(
         id=rule_id,
         name=name,
         sensor_id=rule_id,
@@ -217,6 +218,8 @@ async def test_an_alarm_opens_an_order_with_its_evidence_its_event_and_its_messa
             "alarm": HIGH_ALARM.key,
             "rule": "severe",
             "sensor": "P-101.vibration",
+            "asset": "P-101",
+            "category": "machine",
             "side": "high",
             "value": 9.5,
             "limit": 7.1,

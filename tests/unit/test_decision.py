@@ -1,12 +1,29 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from cbm.decision import DUE_WITHOUT_PLAN_S, decide
 from cbm.job_plan import JobPlan
 from cbm.priority import LEAST_URGENT, MOST_URGENT, due_factor, order_priority
-from rules.definition import Priority, ThresholdRule
+from rules.definition import Priority, Rule
 from rules.events import AlarmChange, ChangeKind, Side, alarm_key
+from rules.signal import (
+    Count,
+    Deviation,
+    Expression,
+    FlatLine,
+    NoData,
+    OutOfRange,
+    Quality,
+    Rate,
+    Signal,
+    Statistic,
+    Usage,
+    Value,
+    Window,
+)
 from telemetry.batch import to_micros
 from telemetry.plant import Asset
 
@@ -46,7 +63,7 @@ def raised(
     asset_id: int = 7,
     kind: ChangeKind = ChangeKind.RAISED,
 ) -> AlarmChange:
-    rule = ThresholdRule(
+    rule = Rule(
         id=1,
         name="unlike-before",
         sensor_id=3,
@@ -118,7 +135,75 @@ def test_urgent_orders_are_due_sooner_than_their_plan_says(criticality: int, day
     assert request.due_at == BEGAN + timedelta(days=days)
 
 
-@pytest.mark.parametrize("kind", [ChangeKind.PEAK, ChangeKind.CLEARED])
+def of(signal: Signal, side: Side = Side.HIGH, **more: Any) -> AlarmChange:
+    watched = Rule(
+        id=1,
+        name="one",
+        sensor_id=3,
+        sensor_name="P-101.vib_de",
+        asset_id=7,
+        unit="mm/s",
+        signal=signal,
+        failure_mode="bearing_wear",
+        **more,
+    )
+    limit = next(limit.value for limit in watched.limits if limit.side is side)
+    return replace(raised(), rule=watched, side=side, limit=limit, key=alarm_key(watched, side, to_micros(BEGAN)))
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (of(Value(), Side.HIGH_HIGH, high_high=7.1), "P-101.vib_de above 7.1 mm/s"),
+        (of(Value(), Side.LOW_LOW, low_low=0.5), "P-101.vib_de below 0.5 mm/s"),
+        (of(Deviation(setpoint=3.0), high=2.0), "P-101.vib_de, deviation, above 2 mm/s"),
+        (of(Rate(window_s=60.0, per_s=60.0), high=2.0), "P-101.vib_de, rate of change, above 2 mm/s"),
+        (
+            of(Window(statistic=Statistic.STANDARD_DEVIATION, window_s=60.0), high=2.0),
+            "P-101.vib_de, standard deviation, above 2 mm/s",
+        ),
+        (of(Usage(), high=8000.0), "P-101.vib_de, usage, above 8000 mm/s"),
+        (of(OutOfRange(), Side.LOW, low=-1.0), "P-101.vib_de below -1 mm/s"),
+        (
+            of(Expression(text="a - b", inputs=(("a", 1), ("b", 2)), is_condition=False), high=4.0),
+            "P-101.vib_de, a - b, above 4 mm/s",
+        ),
+        (of(FlatLine(), Side.CONDITION, on_delay_s=60.0), "P-101.vib_de: value does not move"),
+        (of(NoData(sensor_ids=(3,)), Side.CONDITION, on_delay_s=60.0), "P-101.vib_de: no data"),
+        (of(Quality(), Side.CONDITION), "P-101.vib_de: sensor reports itself faulty"),
+        (of(Count(above=7.1, at_least=3, of=5), Side.CONDITION), "P-101.vib_de: too many readings beyond the limit"),
+        (
+            of(
+                Expression(text="a > b", inputs=(("a", 1), ("b", 2)), is_condition=True),
+                Side.CONDITION,
+                title="runs dry",
+            ),
+            "P-101.vib_de: runs dry",
+        ),
+    ],
+    ids=lambda value: type(value.rule.signal).__name__ if isinstance(value, AlarmChange) else "",
+)
+def test_the_title_says_what_was_seen_whatever_the_kind_of_rule(change: AlarmChange, seen: str) -> None:
+    request = decide(change, asset(), None)
+    assert request is not None
+    assert request.title == f"P-101: bearing wear suspected ({seen})"
+
+
+def test_the_side_makes_the_order_more_urgent() -> None:
+    sides = {"high": 4.5, "high_high": 7.1, "priority": Priority.LOW}
+    high = decide(of(Value(), Side.HIGH, **sides), asset(), None)
+    worse = decide(of(Value(), Side.HIGH_HIGH, **sides), asset(), None)
+    assert high is not None
+    assert worse is not None
+    assert (high.priority, worse.priority) == (4, 2)
+
+
+def test_an_alarm_that_nothing_stands_for_any_more_is_decided_on_like_a_raised_one() -> None:
+    told = replace(raised(kind=ChangeKind.UNSUPPRESSED), at=BEGAN + timedelta(hours=1))
+    assert decide(told, asset(), PLAN) == decide(raised(), asset(), PLAN)
+
+
+@pytest.mark.parametrize("kind", [ChangeKind.PEAK, ChangeKind.CLEARED, ChangeKind.SUPPRESSED])
 def test_only_a_raised_alarm_is_decided_on(kind: ChangeKind) -> None:
     with pytest.raises(ValueError, match="raised"):
         decide(raised(kind=kind), asset(), PLAN)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from precursor.evaluation import Evaluation
-from rules.definition import Priority, ThresholdRule
+from rules.definition import Priority, Rule
 from rules.events import ChangeKind
 from telemetry.batch import ReadingBatch
 from telemetry.journal import Recovered, Tick
@@ -33,8 +33,8 @@ PLANT = Plant(
 )
 
 
-def rule(id_: int, sensor_id: int, high: float, on_delay_s: float) -> ThresholdRule:
-    return ThresholdRule(
+def rule(id_: int, sensor_id: int, high: float, on_delay_s: float) -> Rule:
+    return Rule(
         id=id_,
         name=f"rule-{id_}",
         sensor_id=sensor_id,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from precursor.plantfile import entries, read_plant_file, read_plant_text
+from precursor.plantfile import entries, read_plant_file, read_plant_text, rule_entries
 from precursor.plantfile.document import Document, parse
 from precursor.plantfile.topics import covers
 from telemetry.plant import SensorKind
@@ -22,7 +22,13 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "An area": entries.AreaEntry,
     "An asset": entries.AssetEntry,
     "A sensor": entries.SensorEntry,
-    "A rule": entries.RuleEntry,
+    "A machine": rule_entries.MachineEntry,
+    "A rule": rule_entries.RuleEntry,
+    "While": rule_entries.WhileEntry,
+    "A template": rule_entries.TemplateEntry,
+    "A schedule": rule_entries.ScheduleEntry,
+    "A span": rule_entries.SpanEntry,
+    "Sensor quality": rule_entries.SensorQualityEntry,
     "A job plan": entries.JobPlanEntry,
     "A part": entries.PartEntry,
 }
@@ -109,7 +115,8 @@ def test_limits_and_deadbands_are_kept_in_the_unit_of_the_sensor() -> None:
     plant = read_plant_text(
         "version: 1\n"
         "sites: [{name: w, areas: [{name: a, assets: [{name: P, sensors: [{name: t, unit: degC, topic: w/t}]}]}]}]\n"
-        "rules: [{name: r, sensors: ['*'], high: 194 degF, deadband: 9 degF, on_delay: 5 min, priority: low}]\n",
+        "rules: [{name: r, sensors: ['*'], high: 194 degF, deadband: 9 degF, on_delay: 5 min, priority: low}]\n"
+        "sensor_quality: off\n",
         file="plant.yaml",
     )
     (rule,) = plant.rules

@@ -49,5 +49,5 @@ def test_an_old_reading_that_arrives_late_does_not_turn_event_time_back() -> Non
 def test_sensors_never_heard_of_are_named() -> None:
     silence = Silence(5)
     observe(silence, 1, 1000, 0.0)
-    assert silence.unknown(SENSORS) == [2]
+    assert silence.unknown(SENSORS).tolist() == [2]
     assert silence.tick(np.array([2], np.int32), 100.0) is None

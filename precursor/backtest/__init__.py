@@ -1,0 +1,1 @@
+"""`precursor backtest`: what rules would have done over readings that are there already."""
