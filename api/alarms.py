@@ -17,7 +17,7 @@ from rules import alarm_actions
 from rules.alarm_actions import UnknownAlarmError
 from rules.alarm_life import AlarmState, AlarmStepError
 from rules.definition import Category, Priority, Side
-from telemetry.errors import ConfigurationError
+from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 
 __all__ = [
     "Acknowledgement", "Alarm", "AlarmDetail", "AlarmEvent", "AlarmFigure", "Comment", "Deed", "Proposal",
@@ -139,6 +139,8 @@ async def alarm_problems(location: str = "body") -> AsyncIterator[None]:
         raise HTTPException(409, str(error)) from error
     except ConfigurationError as error:
         raise InvalidParameterError(location, str(error)) from error
+    except asyncpg.TransactionRollbackError as error:  # many alarms at once, and the engine writes to them, too
+        raise DatabaseUnavailableError(f"the engine was faster: {error}") from error
 
 
 @router.get("", summary="List alarms", responses={422: {"model": Problem}, 503: {"model": Problem}})

@@ -65,6 +65,9 @@ class Evaluation:
         self._gate = RunningGate(_state_sensors(plant))
         self._rules = RuleEvaluator(rules, align_s=align_s)
         self._detectors = _build_detectors(plant)
+        self._scored = np.array(
+            sorted(id_ for detector in self._detectors.values() for id_ in detector.sensor_ids.tolist()), np.int32
+        )
         looked_at = set(self._rules.sensor_ids.tolist())
         pairs = [(s.source_id, s.id) for s in plant.sensors if s.source_id is not None and s.id in looked_at]
         self._sources, self._scores = np.array(sorted(pairs), np.int32).reshape(-1, 2).T
@@ -89,13 +92,16 @@ class Evaluation:
         """Fold newly stored readings, in order of arrival."""
         self.checks.fold(batch)
         ordered = self._order.release(batch)
-        scored = self._scored_order.release(batch.take(self._gate.running(batch))).ready
-        scores = [self._score(detector, scored) for detector in self._detectors.values()]
-        derived = ReadingBatch.concat(scores)
+        derived = self._scores_of(batch) if self._detectors else ReadingBatch.empty()
         everything = ReadingBatch.concat([ordered.ready, derived]).sorted() if len(derived) else ordered.ready
         behind = self._rules.late
         changes = tuple(self._rules.fold(everything))
         return Folded(derived=derived, changes=changes, late=ordered.late + self._rules.late - behind)
+
+    def _scores_of(self, batch: ReadingBatch) -> ReadingBatch:
+        running = self._gate.running(batch)
+        scored = self._scored_order.release(batch.take(running & np.isin(batch.sensor_id, self._scored))).ready
+        return ReadingBatch.concat([self._score(detector, scored) for detector in self._detectors.values()])
 
     def _score(self, detector: Detector, ready: ReadingBatch) -> ReadingBatch:
         seen = ready.take(np.isin(ready.sensor_id, detector.sensor_ids))

@@ -86,6 +86,8 @@ class BatchTransaction:
         self._job_plans = job_plans
         self._evaluation = evaluation
         self._journal = journal
+        self._state_bytes = 0
+        """of the state when it was last looked at"""
         self._store = ReadingStore(edition)
         self._waveforms = WaveformStore(edition)
         self._names = {sensor.id: sensor.name for sensor in plant.sensors}
@@ -135,7 +137,7 @@ class BatchTransaction:
             await rollups.touch(connection, ReadingBatch.concat(stored))
             await record_findings(connection, _findings(decoded, judged, written), now)
             devices = await self._note_devices(connection, decoded, now)
-            if self._journal.checkpoint_due(0):
+            if self._journal.checkpoint_due(self._state_bytes):
                 await self._checkpoint_if_outweighed(connection)
         return Committed(
             received=sum(decoded.received.values()),
@@ -201,7 +203,9 @@ class BatchTransaction:
 
     async def _checkpoint_if_outweighed(self, connection: asyncpg.Connection) -> None:
         parts = self._evaluation.snapshot()
-        if self._journal.checkpoint_due(sum(len(body) for body in parts.values())):
+        # Writing the state takes longest where it is large: not with every batch to see whether it is due.
+        self._state_bytes = sum(len(body) for body in parts.values())
+        if self._journal.checkpoint_due(self._state_bytes):
             await self._journal.checkpoint(connection, parts)
 
     async def _record(

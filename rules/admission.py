@@ -110,7 +110,7 @@ class Admission:
         value = every.value
         if not self._known[rows].all():
             first = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
-            last_word = first[~self._known[rows[place[first]]] & ~counts[first]]
+            last_word = first[~self._known[rows[place[first]]] & ~counts[first] & ~is_edge[first]]
             self._known[rows[place]] = True
             value, counts = value.copy(), counts.copy()
         else:

@@ -185,6 +185,8 @@ class Rule:
                 )
         if isinstance(self.signal, FlatLine | NoData) and not self.on_delay_s:
             raise ConfigurationError(f"{where}: on_delay_s is 0; it says how long, so it must be above 0")
+        if isinstance(self.signal, FlatLine | NoData) and self.off_delay_s:
+            raise ConfigurationError(f"{where}: off_delay_s is of no use here: it is over with the next reading; set 0")
         if is_condition(self.signal):
             if any(getattr(self, name) is not None for name in ("high_high", "high", "low", "low_low")):
                 raise ConfigurationError(f"{where} needs no limits: what it watches is an alarm or not; leave them out")

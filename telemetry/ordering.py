@@ -75,11 +75,11 @@ class EventOrder:
         """Take a batch in arrival order; return what may be evaluated now, and how many came too late."""
         if not len(batch):
             return Ordered(ready=ReadingBatch.empty(), late=0)
-        self._admit(batch.sensor_id)
         arrival = np.argsort(batch.sensor_id, kind="stable")
         sensor_id, time = batch.sensor_id[arrival], batch.time[arrival]
-        index = np.searchsorted(self._sensor_ids, sensor_id)
         begins = np.concatenate(([True], sensor_id[1:] != sensor_id[:-1]))
+        self._admit(sensor_id[begins])
+        index = np.searchsorted(self._sensor_ids, sensor_id)
 
         before = _highest_before(time, begins, self._highest[index])
         accepted = time > np.maximum(before - self._lateness, self._frontier[index])
@@ -94,6 +94,10 @@ class EventOrder:
                     accepted[start:end] = self._squeeze(int(index[start]), time[start:end])
         self._frontier[sensors] = np.maximum(self._frontier[sensors], self._highest[sensors] - self._lateness)
 
+        if self._lateness == 0 and not len(self._buffer):
+            # Each one accepted is later than all before it of its sensor: in order, none twice, and due at once.
+            ready = batch.take(arrival[accepted])
+            return Ordered(ready=ready, late=len(batch) - len(ready))
         joined = ReadingBatch.concat((self._buffer, batch.take(arrival[accepted])))
         order = joined.order()
         taken = joined.take(order)
@@ -140,15 +144,16 @@ class EventOrder:
         self._frontier = arrays["frontier"]
         self._buffer = ReadingBatch.from_bytes(arrays["buffer"].tobytes())
 
-    def _admit(self, sensor_id: SensorIds) -> None:
-        """Make room for sensors seen for the first time."""
-        seen = np.unique(sensor_id)
-        new = seen[~np.isin(seen, self._sensor_ids, assume_unique=True)]
-        if not new.size:
+    def _admit(self, seen: SensorIds) -> None:
+        """Make room for sensors seen for the first time; `seen`: ascending, each once."""
+        if self._sensor_ids.size:
+            place = np.minimum(np.searchsorted(self._sensor_ids, seen), self._sensor_ids.size - 1)
+            seen = seen[self._sensor_ids[place] != seen]
+        if not seen.size:
             return
-        ids = np.concatenate((self._sensor_ids, new))
+        ids = np.concatenate((self._sensor_ids, seen))
         order = np.argsort(ids)
-        never = np.full(new.size, _NEVER, np.int64)
+        never = np.full(seen.size, _NEVER, np.int64)
         self._sensor_ids = ids[order]
         self._highest = np.concatenate((self._highest, never))[order]
         self._frontier = np.concatenate((self._frontier, never))[order]

@@ -12,7 +12,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from precursor.backtest.quiet import ANY, UNKNOWN, Bands, quiet
+from precursor.backtest.quiet import Bands, Calm, quiet
 from precursor.backtest.readings import Progress, Seen
 from telemetry.batch import ReadingBatch, to_datetime, to_micros
 from telemetry.buckets import ceiling, floor
@@ -35,6 +35,7 @@ _KEY_BITS = 32
 """minutes since 1970 fit in"""
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Spans = npt.NDArray[np.int64]
 """rows of sensor, begin and end (us), and readings expected"""
 
@@ -91,7 +92,9 @@ async def eventful_readings(
     What is passed over counts in `seen` as well, and `passed_over` is told of it.
     """
     ids = sorted(sensor_ids)
-    before = np.full(max(ids, default=0) + 1, ANY, np.int64)
+    fresh = (max(ids, default=0) + 1, bands.columns)
+    # Nothing stands before the first reading.
+    before = Calm(resting=np.ones(fresh, np.bool_), band=np.full(fresh, -1, np.int8))
     skipped = _Skipped(seen, passed_over)
     at = floor(begin, _DAY)
     while at < end:
@@ -100,12 +103,15 @@ async def eventful_readings(
         hours = await _levels(connection, "read_hours", ids, first, last, _HOUR_US)
         late = await _late_hours(connection, ids, first, last)
         hours = hours.without(late).joined(late)
-        loud = _loud(hours, _codes(hours, bands, late, begin, end), before)
+        loud, resting = _loud(
+            hours, bands, late, begin, end, before, np.zeros((hours.time.size, bands.columns), np.bool_)
+        )
         skipped.add(hours.take(~loud))
         # Not every minute of a late hour is known: it is read whole. It stands among the minutes all the same, as what
         # comes after it has to be looked at.
         minutes = (await _minutes_of(connection, hours.take(loud).without(late))).joined(late)
-        loud = _loud(minutes, _codes(minutes, bands, late, begin, end), np.full_like(before, UNKNOWN))
+        unknown = Calm(resting=np.zeros(fresh, np.bool_), band=np.full(fresh, -1, np.int8))
+        loud, _ = _loud(minutes, bands, late, begin, end, unknown, _at_hours(minutes, hours, resting))
         skipped.add(minutes.take(~loud))
         spans = _spans(late, minutes.take(loud).without(late))
         async for batch in _read(connection, spans, begin, end):
@@ -130,20 +136,24 @@ class _Skipped:
             self._passed_over(levels)
 
 
-def _codes(levels: Levels, bands: Bands, late: Levels, begin: datetime, end: datetime) -> Ints:
-    code = bands.codes(levels.sensor_id, levels.low, levels.high, levels.count > levels.usable)
+def _loud(
+    levels: Levels, bands: Bands, late: Levels, begin: datetime, end: datetime, before: Calm, given: Flags
+) -> tuple[Flags, Flags]:
+    """Which buckets have to be looked into, and which alarms are known not to stand when each begins."""
+    until = levels.time + levels.width_us
     # Of a bucket at an edge some readings are outside.
-    cut = (levels.time < to_micros(begin)) | (levels.time + levels.width_us > to_micros(end))
-    code[cut | np.isin(levels.key, late.key)] = UNKNOWN
-    return code
+    unknown = (levels.time < to_micros(begin)) | (until > to_micros(end)) | np.isin(levels.key, late.key)
+    judged = bands.judge(levels.sensor_id, levels.low, levels.high, levels.count > levels.usable, unknown)
+    calm, resting = quiet(levels.sensor_id, levels.time, until, judged, before, given)
+    return ~calm | unknown, resting
 
 
-def _loud(levels: Levels, code: Ints, before: Ints) -> npt.NDArray[np.bool_]:
-    """Which buckets have to be looked into; `before`, by sensor id, is brought up to the last of each sensor."""
-    loud = ~quiet(levels.sensor_id, code, before[levels.sensor_id])
-    # Of a sensor's many, the last one stays.
-    before[levels.sensor_id] = code
-    return loud
+def _at_hours(minutes: Levels, hours: Levels, resting: Flags) -> Flags:
+    """For the first minute of each hour what is known of the hour."""
+    hour = minutes.sensor_id.astype(np.int64) << _KEY_BITS | minutes.time // _HOUR_US * (_HOUR_US // _MINUTE_US)
+    given = resting[np.searchsorted(hours.key, hour)]
+    given[1:][hour[1:] == hour[:-1]] = False
+    return given
 
 
 async def _levels(

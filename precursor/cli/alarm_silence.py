@@ -120,7 +120,9 @@ def silent(as_json: bool) -> None:
     async def work(connection: "asyncpg.Connection") -> "list[Silence]":
         from rules.alarm_silence import SilenceKind, list_silences
 
-        return [each for kind in SilenceKind for each in await list_silences(connection, kind)]
+        now = datetime.now(UTC)
+        found = [each for kind in SilenceKind for each in await list_silences(connection, kind)]
+        return [each for each in found if each.end_at is None or each.end_at > now]
 
     _show_silences(with_connection(work), as_json)
 

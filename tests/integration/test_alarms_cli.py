@@ -19,7 +19,8 @@ INSERT INTO area (site_id, name) VALUES (1, 'water');
 INSERT INTO asset (name, area_id, parent_id) VALUES ('pump', 1, NULL), ('motor', 1, 1);
 INSERT INTO sensor (name, asset_id, unit) VALUES ('pump.vib', 1, 'mm/s'), ('motor.temp', 2, 'degC');
 INSERT INTO rule (name, subject, asset_id, sensor_id, kind, unit, high, priority, latching)
-VALUES ('severe', 'pump.vib', 1, 1, 'limit', 'mm/s', 7, 3, false), ('hot', 'motor.temp', 2, 2, 'limit', 'degC', 80, 2, true),
+VALUES ('severe', 'pump.vib', 1, 1, 'limit', 'mm/s', 7, 3, false),
+       ('hot', 'motor.temp', 2, 2, 'limit', 'degC', 80, 2, true),
        ('silent', 'pump', 1, NULL, 'no_data', '', NULL, 1, false);
 INSERT INTO alarm (key, rule_id, rule_name, sensor_id, asset_id, side, limit_value, unit, priority, latching,
                    began_at, ended_at, annunciated_at, value, peak_value, peak_at)

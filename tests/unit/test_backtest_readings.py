@@ -12,7 +12,7 @@ import pytest
 from precursor.backtest.csv_files import CsvReadings
 from precursor.backtest.drawing import day_bars, timeline
 from precursor.backtest.envelope import BINS, Envelopes
-from precursor.backtest.quiet import ANY, UNKNOWN, Bands, plain_sensors, quiet
+from precursor.backtest.quiet import BACK, BETWEEN, MIXED, Bands, Calm, Judged, plain_sensors, quiet
 from precursor.backtest.readings import DisorderError, FileReadings, Seen, bounds
 from rules.definition import Gate, Rule
 from rules.signal import Quality, Statistic, Window
@@ -40,9 +40,7 @@ def table(rows: Sequence[tuple[float, str, float | None]]) -> ReadingTable:
     return ReadingTable(pa.table(columns), "rows")
 
 
-def read(
-    source: ReadingTable | CsvReadings, *, side_by_side: bool = False
-) -> tuple[list[tuple[float, int, float]], Seen]:
+def read(source: ReadingSource, *, side_by_side: bool = False) -> tuple[list[tuple[float, int, float]], Seen]:
     seen = Seen()
     readings = FileReadings(source, IDS, None, None)
     batches = list(readings.batches(seen, side_by_side=side_by_side, on_progress=nothing))
@@ -202,50 +200,57 @@ def test_sensors_are_plain_where_no_rule_needs_every_reading() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "known"),
+    ("low", "high", "beyond", "bands"),
     [
-        pytest.param(20, 70, True, id="back"),
-        pytest.param(20, 71, False, id="into the deadband of high"),
-        pytest.param(70.1, 80, True, id="in the deadband"),
-        pytest.param(75, 80.1, False, id="beyond"),
-        pytest.param(81, 90, False, id="beyond all the time"),
-        pytest.param(10, 19.9, True, id="in the deadband of low"),
-        pytest.param(9.9, 15, False, id="beyond low"),
-        pytest.param(np.nan, np.nan, False, id="nothing usable"),
+        pytest.param(20, 70, (False, False), (BACK, BACK), id="back"),
+        pytest.param(20, 71, (False, False), (MIXED, BACK), id="into the deadband of high"),
+        pytest.param(70.1, 80, (False, False), (BETWEEN, BACK), id="in the deadband"),
+        pytest.param(75, 80.1, (True, False), (MIXED, BACK), id="beyond"),
+        pytest.param(10, 19.9, (False, False), (BACK, BETWEEN), id="in the deadband of low"),
+        pytest.param(9.9, 15, (False, True), (BACK, MIXED), id="beyond low"),
+        pytest.param(np.nan, np.nan, (True, True), (MIXED, MIXED), id="nothing usable"),
     ],
 )
-def test_a_bucket_is_known_where_its_values_are_in_one_band(low: float, high: float, known: bool) -> None:
-    bands = Bands([1], [rule(low=10.0, high=80.0, deadband=10.0)])
+def test_lows_and_highs_say_in_which_band_all_values_are(
+    low: float, high: float, beyond: tuple[bool, ...], bands: tuple[int, ...]
+) -> None:
+    found = judged(Bands([1], [rule(low=10.0, high=80.0, deadband=10.0)]), [(low, high)])
 
-    (code,) = bands.codes(np.array([1], np.int32), np.array([low]), np.array([high]), np.array([False]))
+    assert tuple(found.beyond[0, :2].tolist()) == beyond
+    assert tuple(found.band[0, :2].tolist()) == bands
 
-    assert bool(code != UNKNOWN) is known
 
-
-def test_bands_differ_from_each_other() -> None:
-    bands = Bands([1], [rule(low=10.0, high=80.0, deadband=10.0)])
-    values = np.array([15.0, 50.0, 75.0])
-
-    codes = bands.codes(np.ones(3, np.int32), values, values, np.zeros(3, np.bool_))
-
-    assert len(set(codes.tolist())) == 3
+def judged(
+    bands: Bands, values: Sequence[tuple[float, float]], sensor_id: int = 1, *, unusable: bool = False
+) -> Judged:
+    count = len(values)
+    low, high = np.array(values, np.float64).reshape(-1, 2).T
+    return bands.judge(
+        np.full(count, sensor_id, np.int32), low, high, np.full(count, unusable), np.zeros(count, np.bool_)
+    )
 
 
 def test_unusable_readings_matter_where_quality_is_looked_at() -> None:
     bands = Bands([1, 2], [rule(1, 1, high=80.0), rule(2, 2, high=80.0), rule(3, 2, signal=Quality())])
-    values = np.array([50.0, 50.0])
 
-    codes = bands.codes(np.array([1, 2], np.int32), values, values, np.array([True, True]))
-
-    assert (codes == UNKNOWN).tolist() == [False, True]
+    assert not judged(bands, [(50, 50)], 1, unusable=True).beyond.any()
+    assert judged(bands, [(50, 50)], 2, unusable=True).beyond.any()
 
 
-def test_a_bucket_is_quiet_after_one_in_the_same_band() -> None:
-    sensor = np.array([1, 1, 1, 1, 2, 3], np.int32)
-    code = np.array([0, 0, 1, UNKNOWN, 0, 0])
-    before = np.array([0, 0, 0, 0, ANY, 1])
+def test_buckets_are_quiet_without_an_alarm_and_after_one_only_in_the_same_band() -> None:
+    bands = Bands([1], [rule(high=80.0, deadband=10.0, off_delay_s=60.0)])
+    values = [(60, 75), (60, 79), (75, 85), (72, 75), (73, 79), (60, 65), (60, 65), (60, 65), (60, 75)]
+    before = Calm(resting=np.ones((2, bands.columns), np.bool_), band=np.full((2, bands.columns), -1, np.int8))
+    begin = np.arange(len(values)) * 60 * SECOND
 
-    assert quiet(sensor, code, before).tolist() == [True, True, False, False, True, False]
+    calm, _ = quiet(
+        np.ones(len(values), np.int32), begin, begin + 60 * SECOND, judged(bands, values), before,
+        np.zeros((len(values), bands.columns), np.bool_),
+    )  # fmt: skip
+
+    # Beyond; between, for the first time and once more; back, until that is sure to be longer than the off-delay.
+    assert calm.tolist() == [True, True, False, False, True, False, True, True, True]
+    assert before.resting.all()
 
 
 def test_envelopes_hold_lows_and_highs_of_usable_values() -> None:

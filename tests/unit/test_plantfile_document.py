@@ -59,7 +59,7 @@ def test_the_example_plant_is_valid_and_what_the_simulator_sends() -> None:
     assert len(measured) == 17
     assert {sensor.topic is None for sensor in measured if sensor.asset == "P-101"} == {False}
     assert {sensor.topic is None for sensor in measured if sensor.asset != "P-101"} == {True}
-    assert sorted(rule.sensor for rule in plant.rules if rule.name == "vibration-unusual") == [
+    assert sorted(rule.subject for rule in plant.rules if rule.name == "vibration-unusual") == [
         "F-201.vib_de.score", "P-101.vib_de.score", "P-102.vib_de.score",
     ]  # fmt: skip
 

@@ -151,12 +151,12 @@ def test_a_limit_has_four_sides_with_two_priorities_in_the_unit_of_the_sensor() 
             Rate(window_s=3600, per_s=86_400), "mm/s/d", (None, None, 2, None),
         ),
         (
-            "kind: window, sensors: [P-1.temp-de], statistic: mean, window: 5 min, high: 194 degF",
-            Window(statistic=Statistic.MEAN, window_s=300), "degC", (None, None, 90, None),
+            "kind: window, sensors: [P-1.temp-de], statistic: mean, window: 5 min, min_readings: 9, high: 194 degF",
+            Window(statistic=Statistic.MEAN, window_s=300, min_readings=9), "degC", (None, None, 90, None),
         ),
         (
-            "kind: window, sensors: [P-1.temp-de], statistic: standard_deviation, window: 60, min_readings: 9, high: 5",
-            Window(statistic=Statistic.STANDARD_DEVIATION, window_s=60, min_readings=9), "degC",
+            "kind: window, sensors: [P-1.temp-de], statistic: standard_deviation, window: 60, high: 9 degF",
+            Window(statistic=Statistic.STANDARD_DEVIATION, window_s=60), "degC",
             (None, None, 5, None),
         ),
         (
@@ -209,6 +209,17 @@ def test_a_kind_watches(text: str, signal: object, unit: str, expected: Sequence
     assert rule.signal == signal
     assert rule.unit == unit
     assert sides(rule) == tuple(end if end is None else pytest.approx(end, rel=1e-9) for end in expected)
+
+
+def test_patterns_of_sensor_alarms_mean_what_is_measured_and_can_be_judged() -> None:
+    def subjects(rule: str) -> list[str]:
+        return [found.sensor_name for found in rules_of(written(f"name: r, priority: low, {rule}"))]
+
+    measured = ["P-1.vib_de", "P-1.vib_nde", "P-1.temp-de", "P-1.temp_nde", "P-1.speed", "P-1.hours"]
+    assert subjects("kind: no_data, sensors: ['P-1.*'], for: 5") == measured
+    assert subjects("kind: out_of_range, sensors: ['P-1.*']") == ["P-1.temp-de"]
+    assert subjects("kind: quality, sensors: ['P-1.vib_de.score', 'L-1.*']") == ["P-1.vib_de.score", "L-1.power"]
+    assert subjects("sensors: ['L-1.*'], high: 8") == ["L-1.power"]
 
 
 def test_for_is_the_on_delay_of_a_condition() -> None:

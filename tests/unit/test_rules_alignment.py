@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.alignment import GroupOrder, Released, groups_of, inputs_of
@@ -125,6 +125,7 @@ def test_no_groups_at_all() -> None:
     order.restore(order.snapshot())
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9)), max_size=40),
     st.lists(st.integers(0, 40), max_size=8),

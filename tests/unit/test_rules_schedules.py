@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.definition import Rule, Schedule, Span
@@ -97,8 +97,11 @@ def test_a_day_with_25_hours() -> None:
     assert edges(twice, "2026-10-25T00:00", "2026-10-25T12:00") == ["10-25 00:00", "10-25 01:30"]
 
 
+@settings(deadline=None)
 @given(
-    spans=st.lists(st.builds(hours, st.integers(0, 23), st.integers(1, 30), st.frozensets(st.integers(0, 6))), max_size=3),
+    spans=st.lists(
+        st.builds(hours, st.integers(0, 23), st.integers(1, 30), st.frozensets(st.integers(0, 6))), max_size=3
+    ),
     moments=st.lists(st.integers(0, 24 * 120), min_size=1, max_size=9),
     zone=st.sampled_from([BERLIN, "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
 )
@@ -234,6 +237,7 @@ def test_a_damaged_snapshot_is_refused() -> None:
         Schedules([rule()]).restore(b"nonsense")
 
 
+@settings(deadline=None)
 @given(times=st.lists(st.integers(0, 400), unique=True, min_size=1), cut=st.randoms(use_true_random=False))
 def test_any_cut_lets_the_same_samples_through(times: list[int], cut: random.Random) -> None:
     rules = [rule(schedule=Schedule(timezone=BERLIN, spans=(hours(6, 14), hours(20, 26, WORKDAYS))))]

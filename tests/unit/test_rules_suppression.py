@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.definition import Rule, Side
@@ -263,6 +263,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[Rule], list[Step]]:
     return rules, steps
 
 
+@settings(deadline=None)
 @given(worlds(), st.lists(st.integers(0, 8), max_size=4))
 def test_of_standing_alarms_one_at_least_is_told_and_restarts_change_nothing(
     world: tuple[list[Rule], list[Step]], cuts: list[int]

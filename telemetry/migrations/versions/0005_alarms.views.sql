@@ -124,8 +124,7 @@ LANGUAGE sql STABLE AS $$
         FROM (
             SELECT a.rule_id, a.side COLLATE "C" AS side, a.priority, a.began_at,
                    a.ended_at IS NOT NULL AND a.ended_at <= until AS over,
-                   greatest(extract(epoch FROM coalesce(least(a.ended_at, until), until) - a.began_at), 0)::float8
-                       AS lasted_s,
+                   greatest(date_part('epoch', least(a.ended_at, until) - a.began_at), 0) AS lasted_s,
                    lead(a.began_at, 2) OVER side AS third, lead(a.began_at) OVER side AS next,
                    lag(a.began_at) OVER side AS previous, lag(a.began_at, 2) OVER side AS first
             FROM alarm a
@@ -146,7 +145,7 @@ RETURNS TABLE (alarm_id bigint, rule_id int, rule text, subject text, side text,
                began_at timestamptz, ended_at timestamptz, stood_s float8)
 LANGUAGE sql STABLE AS $$
     SELECT a.id, a.rule_id, a.rule_name, r.subject, a.side, a.priority, a.began_at, a.ended_at,
-           extract(epoch FROM coalesce(least(a.ended_at, until), until) - a.began_at)::float8
+           date_part('epoch', least(a.ended_at, until) - a.began_at)
     FROM alarm a
     JOIN rule r ON r.id = a.rule_id
     WHERE a.annunciated_at IS NOT NULL AND a.began_at < until - interval '1 day'
@@ -174,7 +173,7 @@ LANGUAGE sql STABLE AS $$
     FROM alarm a
     CROSS JOIN LATERAL (
         SELECT CASE WHEN a.acknowledged_by <> 'engine'
-                    THEN greatest(extract(epoch FROM a.acknowledged_at - a.annunciated_at), 0)::float8 END AS s
+                    THEN greatest(date_part('epoch', a.acknowledged_at - a.annunciated_at), 0) END AS s
     ) took
     WHERE a.annunciated_at >= since AND a.annunciated_at < until
     GROUP BY a.priority
@@ -201,7 +200,7 @@ LANGUAGE sql STABLE AS $$
     ), figures AS (
         SELECT f.place, f.value::float8, f.of_few AND rate.alarms <= greatest(days.days, 20) * o.operators AS few
         FROM alarm_operators o, rate, load, mix,
-             LATERAL (SELECT extract(epoch FROM until - since) / 86400 AS days) days,
+             LATERAL (SELECT date_part('epoch', until - since) / 86400 AS days) days,
              LATERAL (VALUES
                  (1, rate.alarms / days.days / o.operators, false),
                  (2, rate.alarms / (days.days * 144) / o.operators, false),
@@ -274,7 +273,7 @@ LANGUAGE sql STABLE AS $$
     FROM first
     JOIN rule r ON r.id = first.rule_id AND r.retired_at IS NULL
     LEFT JOIN LATERAL (
-        SELECT ceil(percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM a.ended_at - a.began_at)::float8))
+        SELECT ceil(percentile_cont(0.9) WITHIN GROUP (ORDER BY date_part('epoch', a.ended_at - a.began_at)))
                    AS on_delay_s,
                CASE WHEN first.side <> 'condition' THEN
                    percentile_cont(0.9) WITHIN GROUP (ORDER BY abs(a.peak_value - a.limit_value)) END AS deadband
