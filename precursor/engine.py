@@ -212,7 +212,7 @@ class Engine:
             self._intake.add(self._edge)
 
     async def _housekeep(self, session: Session) -> None:
-        """Take over a plant that was applied meanwhile; let silent sensors' time pass; look after devices and alarms."""
+        """Take over a plant that was applied meanwhile; let silent sensors' time pass; see to devices and alarms."""
         with database.translated():
             if await plant_revision(session.connection) != session.plant.revision:
                 await session.take_over_plant()

@@ -54,9 +54,7 @@ class Evaluation:
     journal: the same way as after a crash.
     """
 
-    def __init__(
-        self, plant: Plant, rules: Sequence[Rule], *, lateness_s: float = 0.0, align_s: float = 10.0
-    ) -> None:
+    def __init__(self, plant: Plant, rules: Sequence[Rule], *, lateness_s: float = 0.0, align_s: float = 10.0) -> None:
         self.plant = plant
         self.checks = DoorCheckState(plant.sensors)
         self._order = EventOrder(lateness_s)

@@ -1,6 +1,7 @@
 """`Session`: a connection to the database with everything loaded over it: plant, rules, evaluation, decoder."""
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ _log = structlog.get_logger(__name__)
 _PLAIN = (bool, int, float, str)
 _LOOK_S = 1.0
 """how often devices, alarms held back and requests are looked after"""
+_BACKLOG_S = 2.0
+"""so long after the last old reading a backlog is taken to be over"""
 _TICK_S = 0.2
 """how often time is let pass for silent sensors"""
 # Session lock: one engine evaluates for a database; a second one would fold the same readings into its own state.
@@ -69,6 +72,7 @@ class SessionOptions:
     lateness_s: float = 0.0
     align_s: float = 10.0
     silence_s: float = 5.0
+    tell_within_s: float | None = None
     host: HostOptions = field(default_factory=HostOptions)
 
 
@@ -98,6 +102,8 @@ class Session:
         """sensors that were asked for and cannot be made"""
         self._looked_at = 0.0
         self._ticked_at = 0.0
+        self._backlog_at = -math.inf
+        """when a batch was last committed that had nothing but old readings"""
 
     @classmethod
     async def open(cls, dsn: str, options: SessionOptions) -> "Session":
@@ -141,6 +147,7 @@ class Session:
             evaluation=evaluation,
             journal=journal,
             edition=self._edition,
+            tell_within_s=self._options.tell_within_s,
         )
         await transaction.record_again(self.connection, changes)
         self.plant, self.transaction, self._evaluation = plant, transaction, evaluation
@@ -160,16 +167,14 @@ class Session:
             rows = await self.connection.fetch(_LAST_TIMES, waiting.tolist())
             times = [to_micros(row["time"]) for row in rows]
             self._silence.observe(ReadingBatch.of(times, [row["id"] for row in rows], np.zeros(len(rows))), now)
-        # One that never said anything is silent since somebody began to watch it.
-        since = {
-            sensor_id: rule.watched_since_us
-            for rule in rules
-            if isinstance(rule.signal, NoData) and rule.watched_since_us is not None
-            for sensor_id in rule.signal.sensor_ids
-        }
-        never = self._silence.unknown(np.array(sorted(since), np.int32))
-        watched = ReadingBatch.of([since[sensor_id] for sensor_id in never.tolist()], never, np.zeros(never.size))
-        self._silence.observe(watched, now)
+        self._silence.assume(
+            [
+                (np.array(rule.signal.sensor_ids, np.int32), rule.watched_since_us)
+                for rule in rules
+                if isinstance(rule.signal, NoData) and rule.watched_since_us is not None
+            ],
+            now,
+        )
 
     def decode(self, messages: Sequence[Message]) -> Work:
         """Decode ahead of `commit`; in the order in which batches will be committed."""
@@ -195,6 +200,10 @@ class Session:
             decoded = self._decode(work.messages)
         committed = await self.transaction.commit(self.connection, decoded, datetime.now(UTC))
         self._silence.observe(decoded.batch, time.monotonic())
+        within_s = self._options.tell_within_s
+        if within_s is not None and committed.newest_us is not None:
+            if committed.newest_us < (time.time() - within_s) * 1e6:
+                self._backlog_at = time.monotonic()
         self._say_devices(committed.devices)
         return committed
 
@@ -223,10 +232,10 @@ class Session:
         now = datetime.now(UTC)
         for name in await mark_silent(self.connection, now):
             _log.warning("device_silent", device=name)
-        done = [
-            await self.transaction.annunciate(self.connection, now),
-            await self.transaction.commit_requests(self.connection),
-        ]
+        done = [await self.transaction.commit_requests(self.connection)]
+        # What stands in the middle of a backlog may be over at its end.
+        if time.monotonic() - self._backlog_at > _BACKLOG_S:
+            done.append(await self.transaction.annunciate(self.connection, now))
         return [committed for committed in done if committed is not None]
 
     @staticmethod

@@ -160,6 +160,12 @@ class EvaluationSettings(_Section):
         gt=0,
         description="a sensor silent for this long no longer holds up a delay that has run out, s",
     )
+    tell_within_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="an alarm that is learnt of later than this after it began is told only if it still stands, s;"
+        " none: always, as a replay of old data wants it",
+    )
 
 
 class ApiSettings(_Section):

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import numpy as np
@@ -80,12 +80,14 @@ class BatchTransaction:
         evaluation: Evaluation,
         journal: Journal,
         edition: Edition,
+        tell_within_s: float | None = None,
     ) -> None:
         self._plant = plant
         self._rules = {rule.id: rule for rule in rules}
         self._job_plans = job_plans
         self._evaluation = evaluation
         self._journal = journal
+        self._tell_within = None if tell_within_s is None else timedelta(seconds=tell_within_s)
         self._state_bytes = 0
         """of the state when it was last looked at"""
         self._store = ReadingStore(edition)
@@ -182,7 +184,9 @@ class BatchTransaction:
             if not due:
                 return None
             known = [(alarm, self._rules[alarm.rule_id]) for alarm in due if alarm.rule_id in self._rules]
-            opened = await self._open_orders(connection, [(alarm.alarm_id, alarm.change(rule)) for alarm, rule in known])
+            opened = await self._open_orders(
+                connection, [(alarm.alarm_id, alarm.change(rule)) for alarm, rule in known]
+            )
         return Committed(work_orders=opened)
 
     async def record_again(self, connection: asyncpg.Connection, changes: Sequence[AlarmChange]) -> None:
@@ -213,7 +217,8 @@ class BatchTransaction:
     ) -> tuple[int, tuple[int, ...]]:
         if not changes:
             return 0, ()
-        recorded = await alarm_store.record(connection, changes)
+        tell_from = None if self._tell_within is None else datetime.now(UTC) - self._tell_within
+        recorded = await alarm_store.record(connection, changes, tell_from=tell_from)
         opened = await self._open_orders(connection, recorded.annunciated)
         if recorded.updated:
             await work_orders.refresh_evidence(connection, recorded.updated)

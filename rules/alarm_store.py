@@ -65,16 +65,22 @@ class DueAlarm:
         )
 
 
-async def record(connection: asyncpg.Connection, changes: Sequence[AlarmChange]) -> RecordedAlarms:
+async def record(
+    connection: asyncpg.Connection, changes: Sequence[AlarmChange], *, tell_from: datetime | None = None
+) -> RecordedAlarms:
     """Write changes, ordered by event time; those already stored are left alone.
 
     People are told of an alarm when it is raised, unless by its event time it is shelved, out of service, in a
     maintenance window, or suppressed by design from its first instant on; then when nothing stands for it any more
     (an `unsuppressed` change), or by `annunciate_due`.
+
+    Args:
+        tell_from: an alarm that began before is told by `annunciate_due` alone, which is: if it still stands then.
+            After an outage what came and went in it pages nobody. None: told like others.
     """
     if not changes:
         return RecordedAlarms()
-    new, told = await _raise(connection, changes)
+    new, told = await _raise(connection, changes, tell_from)
     by_design = [change for change in changes if change.kind in _BY_DESIGN]
     if by_design:
         told |= await _suppress(connection, by_design)
@@ -113,7 +119,9 @@ _Told = dict[tuple[str, ChangeKind, datetime], int]
 """alarm ids by the change that tells people: key, kind, event time"""
 
 
-async def _raise(connection: asyncpg.Connection, changes: Sequence[AlarmChange]) -> tuple[dict[str, int], _Told]:
+async def _raise(
+    connection: asyncpg.Connection, changes: Sequence[AlarmChange], tell_from: datetime | None
+) -> tuple[dict[str, int], _Told]:
     raised = [change for change in changes if change.kind is ChangeKind.RAISED]
     if not raised:
         return {}, {}
@@ -138,6 +146,7 @@ async def _raise(connection: asyncpg.Connection, changes: Sequence[AlarmChange])
         [at_once.get(change.key) for change in raised],
         min(change.began_at for change in raised),
         max(change.began_at for change in raised),
+        tell_from,
     )
     return (
         {row["key"]: row["id"] for row in rows},

@@ -3,7 +3,8 @@
 
 -- name: raise_alarms
 -- $16: the key of the alarm that stands for it from its first instant on, or null; $17 and $18: the first and the last
--- of `began_at`. `at` is when people are told, null: not yet; an event then says why, and who wanted it so.
+-- of `began_at`; $19: who began before is news no more, null: none is. `at` is when people are told, null: not yet; where
+-- somebody wanted it so, an event says who and why.
 WITH silence AS MATERIALIZED (
     SELECT * FROM assets_in_maintenance($17, $18)
 ), asked AS (
@@ -31,7 +32,8 @@ WITH silence AS MATERIALIZED (
                        began_at, value, peak_value, peak_at, category, latching, suppressed_by, annunciated_at)
     SELECT key, rule_id, rule_name, sensor_id, asset_id, side, limit_value, unit, priority, failure_mode,
            began_at, value, peak_value, peak_at, category, latching, suppressed_by,
-           CASE WHEN kind IS NULL AND suppressed_by IS NULL THEN began_at END
+           CASE WHEN kind IS NULL AND suppressed_by IS NULL AND began_at >= coalesce($19::timestamptz, '-infinity')
+                THEN began_at END
     FROM asked
     ORDER BY number
     ON CONFLICT (key) DO NOTHING

@@ -213,10 +213,9 @@ TARGETS: Mapping[str, tuple[str, float, float]] = {
 def judge(performance: Performance) -> tuple[Judgement, ...]:
     """Figures beside their targets, in the order of `TARGETS`.
 
-    Shares of alarms mean nothing over a handful: with at most one alarm a day they are good whatever they are.
+    Shares say nothing below 200 alarms, of which ten are 5 % already: they are good then, whatever they are.
     """
-    days = (performance.end - performance.begin).total_seconds() / 86_400
-    few = performance.alarms <= max(days, 20) * performance.operators
+    few = performance.alarms < _WORST / 0.05
     values = {
         "alarms per operator and day": performance.per_day,
         "alarms per operator and 10 minutes": performance.per_10_min,

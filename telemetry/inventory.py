@@ -20,7 +20,7 @@ __all__ = ["FILLED_BY_MIGRATION", "is_series", "list_rollups", "list_tables", "s
 
 _SQL = load_queries("telemetry", "upgrade.sql")
 
-FILLED_BY_MIGRATION = ("plant_revision", "reading_fence", "reading_watermark")
+FILLED_BY_MIGRATION = ("alarm_operators", "plant_revision", "reading_fence", "reading_watermark")
 """tables that have their one row from the beginning"""
 
 _SEPARATE = ("alembic_version", *(f"{level.relation}_kept" for level in LEVELS))

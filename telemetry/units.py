@@ -1,5 +1,6 @@
 """Units: what pint knows, what people mean, and how one becomes the other."""
 
+import math
 import re
 import tokenize
 from functools import lru_cache
@@ -98,10 +99,18 @@ def conversion(sent: str, stored: str) -> Conversion:
         raise UnitError(f"{sent!r} doesn't convert to {stored!r}: {error}") from None
     except (OverflowError, ZeroDivisionError):
         raise UnitError(f"{sent!r} doesn't convert to {stored!r} in a straight line") from None
-    factor, offset = float(f"{(far - zero) / 200:.15g}"), float(f"{zero:.12g}")
+    turns = _turns(source) - _turns(target)
+    factor, offset = float(f"{(far - zero) / 200 * math.tau**turns:.15g}"), float(f"{zero:.12g}")
+    zero, middle, far = zero * math.tau**turns, middle * math.tau**turns, far * math.tau**turns
     if factor == 0 or abs(middle - (100 * factor + offset)) > 1e-6 * abs(far - zero):
         raise UnitError(f"{sent!r} doesn't convert to {stored!r} in a straight line")
     return factor, offset
+
+
+def _turns(unit: pint.Unit) -> int:
+    """1 for plain frequencies: what turns 50 times a second, 50 Hz, makes 3000 rpm, where pint sees 50 radians."""
+    angular = any(word in str(unit) for word in ("revolution", "turn", "radian", "degree"))
+    return int(unit.dimensionality == _ureg.Unit("hertz").dimensionality and not angular)
 
 
 def same_unit(one: str, other: str) -> bool:

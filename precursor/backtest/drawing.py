@@ -148,9 +148,11 @@ def trend(chart: TrendChart, begin: datetime, end: datetime) -> str:
         lower = [f"{x:.1f},{y(v) + 0.6:.1f}" for x, v in zip(xs, chart.low[first:last].tolist(), strict=True)]
         parts.append(f'<polygon class="band" points="{" ".join(upper + lower[::-1])}"/>')
     for text, value in chart.limits:
+        # The two of a side may be close to each other: the inner one's name is on its other side.
+        beside = 11 if text in ("high", "low low") else -3
         parts.append(
             f'<line class="limit" x1="{_LEFT}" x2="{_LEFT + _PLOT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-            f'<text class="limit-text" x="{_LEFT + 4}" y="{y(value) - 3:.1f}">{escape(text)} {value:.4g}</text>'
+            f'<text class="limit-text" x="{_LEFT + 4}" y="{y(value) + beside:.1f}">{escape(text)} {value:.4g}</text>'
         )
     unit = f", {chart.unit}" if chart.unit else ""
     parts.append(f'<text class="name" x="0" y="12">{escape(_short(chart.name))}</text>')

@@ -33,7 +33,8 @@ th:first-child, td:first-child { text-align: left; }
 .good { color: #1b7f4b; } .tolerable { color: #9a6700; } .bad, .missed { color: #b42318; font-weight: 600; }
 svg { width: 100%; height: auto; display: block; margin: .3rem 0 .7rem; }
 svg text { font-size: 12px; fill: #1f2933; } svg text.tick { font-size: 11px; fill: #616e7c; }
-svg text.name { font-size: 12.5px; } svg text.limit-text { font-size: 11px; fill: #c0392b; }
+svg text.name { font-size: 12.5px; }
+svg text.limit-text { font-size: 11px; fill: #c0392b; stroke: #fff; stroke-width: 3; paint-order: stroke; }
 svg line.grid { stroke: #e4e7eb; } svg line.limit { stroke: #c0392b; stroke-dasharray: 6 4; stroke-width: 1.2; }
 svg line.good { stroke: #1b7f4b; stroke-dasharray: 4 3; } svg line.most { stroke: #c0392b; stroke-dasharray: 4 3; }
 svg polygon.band { fill: #0b6e99; stroke: #0b6e99; stroke-width: .6; } svg rect.alarm { fill: #fbddd6; }

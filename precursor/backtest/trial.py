@@ -29,7 +29,7 @@ from telemetry.reading_files import ReadingSource
 
 __all__ = ["FileData", "Question", "StoredData", "backtest"]
 
-_LONG_ENOUGH = timedelta(days=30)
+_LONG_ENOUGH = timedelta(days=29.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

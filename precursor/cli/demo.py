@@ -160,8 +160,8 @@ def _tell(summary: "DemoSummary", picture: Path | None) -> None:
         )
         for item in order["evidence"]:
             click.echo(
-                f"  evidence: {item['sensor']} {item['side']} alarm {item['limit']:g} {item['unit']} from"
-                f" {item['began_at'][:16]}, peak {item['peak_value']:.4g} {item['unit']}"
+                f"  evidence: {item['sensor'] or item['asset']} {item['side']} alarm {item['limit']:g} {item['unit']}"
+                f" from {item['began_at'][:16]}, peak {item['peak_value']:.4g} {item['unit']}"
             )
         if order["job_plan"]:
             click.echo(f"  job plan: {order['job_plan']['title']} ({order['job_plan']['labour_hours']:g} h)")

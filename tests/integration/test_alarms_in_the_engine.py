@@ -59,9 +59,12 @@ def plant(dsn: str, tmp_path: Path) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running(dsn: str, port: int, *, silence_s: float = 60.0) -> AsyncIterator[Engine]:
+async def running(
+    dsn: str, port: int, *, silence_s: float = 60.0, tell_within_s: float | None = None
+) -> AsyncIterator[Engine]:
     source = MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id="engine"))
-    engine = Engine(dsn=dsn, source=source, options=EngineOptions(session=SessionOptions(silence_s=silence_s)))
+    options = SessionOptions(silence_s=silence_s, tell_within_s=tell_within_s)
+    engine = Engine(dsn=dsn, source=source, options=EngineOptions(session=options))
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))
     try:
@@ -184,3 +187,19 @@ async def test_an_expression_is_judged_only_while_the_machine_runs(
         await until(counting(connection, "alarm", gone), "came and went")
     rows = await connection.fetch("SELECT began_at, ended_at FROM alarm WHERE rule_name = 'hot-for-its-load'")
     assert [(row["began_at"], row["ended_at"]) for row in rows] == [(later(40), later(90))]
+
+
+async def test_of_an_hour_that_arrives_late_only_what_still_stands_is_told(
+    plant: str, connection: asyncpg.Connection, mosquitto: Any
+) -> None:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    buffered = [(0, 95.0), (60, 20.0), (120, 96.0)]
+    messages = [gateway.single(at + timedelta(seconds=second), "works/temp", value) for second, value in buffered]
+    async with running(plant, mosquitto.port, tell_within_s=600):
+        await asyncio.to_thread(publish, messages, port=mosquitto.port)
+        await until(counting(connection, "work_order", "true"), "the second one still stands")
+        await asyncio.sleep(1.2)
+    rows = await connection.fetch("SELECT began_at, annunciated_at, work_order_id FROM alarm ORDER BY began_at")
+    assert [row["began_at"] for row in rows] == [at, at + timedelta(seconds=120)]
+    assert rows[0]["annunciated_at"] is None
+    assert rows[1]["work_order_id"] is not None

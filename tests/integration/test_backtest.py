@@ -19,6 +19,7 @@ from precursor.apply import apply
 from precursor.backtest.readings import Seen
 from precursor.backtest.rule_set import rule_set
 from precursor.backtest.trial import Data, FileData, Question, StoredData, backtest
+from precursor.bench.backtest import BacktestSizes, bench_backtest
 from precursor.cli import group
 from precursor.plantfile.reader import read_plant_text
 from rules.evaluator import RuleEvaluator
@@ -543,3 +544,13 @@ async def test_an_interrupted_backtest_ends_without_waiting_for_the_file(tmp_pat
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(running, 5)
+
+
+def test_the_bench_tries_every_reading_of_its_file() -> None:
+    steps: list[str] = []
+
+    found = bench_backtest(BacktestSizes(sensors=2, days=1), steps.append)
+
+    assert found.readings == 2 * 86_400
+    assert found.backtest_s > 0 < found.reading_s
+    assert len(steps) == 3

@@ -58,7 +58,8 @@ INSERT INTO sensor (name, asset_id) VALUES ('pump-1.vib', 1), ('fan-2.vib', 2);
 INSERT INTO sensor (name, asset_id, retired_at) VALUES ('pump-1.old', 1, '2026-03-20');
 INSERT INTO sensor (name, asset_id, kind, source_id) VALUES ('pump-1.score', 1, 'derived', 2);
 INSERT INTO job_plan (name, due_within_s, tasks) VALUES ('bearing', 86400, '["open", {"torque": 12.5}]');
-INSERT INTO rule (name, sensor_id, high, priority, job_plan) VALUES ('vib-high', 2, 7.1, 1, 'bearing');
+INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, priority, job_plan)
+SELECT 'vib-high', name, asset_id, id, unit, 7.1, 1, 'bearing' FROM sensor WHERE id = 2;
 INSERT INTO work_order (asset_id, failure_mode, status, priority, title, opened_at, due_at, first_seen_at, last_seen_at)
 VALUES (1, 'wear', 'in_progress', 1, 'Bearing', '2026-03-03', '2026-03-04', '2026-03-03', '2026-03-03'),
        (2, 'dirt', 'closed', 2, 'Läufer «7»', '2026-03-03', '2026-03-04', '2026-03-03', '2026-03-03');
@@ -67,7 +68,7 @@ VALUES (1, NULL, 'new', '2026-03-03', 'engine'), (1, 'new', 'in_progress', '2026
 INSERT INTO alarm (key, rule_id, rule_name, sensor_id, asset_id, side, limit_value, priority, began_at, value,
                    peak_value, peak_at, work_order_id)
 VALUES ('a', 1, 'vib-high', 2, 1, 'high', 7.1, 1, '2026-03-03', 7.5, 8.25, '2026-03-03', 1);
-INSERT INTO alarm_event (alarm_id, kind, at) VALUES (1, 'raised', '2026-03-03');
+INSERT INTO alarm_event (alarm_id, rule_id, kind, at) VALUES (1, 1, 'raised', '2026-03-03');
 INSERT INTO outbox (work_order_id, event, body, attempts) VALUES (1, 'created', '{"a": [1, 2.5]}', 3);
 INSERT INTO ledger_entry
 VALUES ('a', 'received', '', 10), ('a', 'stored', '', 9), ('a', 'rejected', 'conflicting_value', 1);

@@ -86,6 +86,9 @@ def test_a_merge_key_brings_in_what_the_mapping_does_not_say() -> None:
         ("g_0", "m/s^2", 1, 9.80665),
         ("percent", "", 50, 0.5),
         ("mm/s", "mm/s", 7.1, 7.1),
+        ("Hz", "rpm", 50, 3000),
+        ("1/min", "rpm", 1500, 1500),
+        ("rpm", "rad/s", 60, 6.283185307179586),
     ],
 )
 def test_numbers_are_converted_with_factor_and_offset(sent: str, stored: str, value: float, expected: float) -> None:
