@@ -63,9 +63,11 @@ class Doorway:
     def readings(self, messages: Sequence[Message], taken: "Taken", changes: Changes) -> Decoded:
         """Columns to a batch, without what the door's limits turn away."""
         columns, now_us = taken.columns, taken.now_us
-        time = np.array(columns.time, np.int64)
-        sensor = np.array(columns.sensor, np.intp)
-        value = np.array(columns.value, np.float64)
+        # Of a flat list quicker than `np.array`, which looks for lists within it.
+        count = len(columns.time)
+        time = np.fromiter(columns.time, np.int64, count)
+        sensor = np.fromiter(columns.sensor, np.intp, count)
+        value = np.fromiter(columns.value, np.float64, count)
         message_of = columns.message_of()
         source = np.array(columns.source, np.int16)[message_of]
         if self._converts:

@@ -27,8 +27,6 @@ from telemetry.units import UnitError, conversion
 
 __all__ = ["EdgeNodes", "Heard"]
 
-_NUMBERS = frozenset({float, int, bool})
-
 
 class Heard:
     """What edge nodes say in a batch: readings in its columns, and all else."""
@@ -188,18 +186,13 @@ class EdgeNodes:
         heard.commands += map(_publication, taken.commands)
         heard.notes += taken.notes
         positions = [metric.sensor for metric in taken.metrics]
-        if None in positions:
+        # In a set None is found by its hash; in a list it is compared with every number.
+        known = None not in set(positions)
+        if not known:
             positions = [self._resolve(metric, gateway) for metric in taken.metrics]
-        plain = (
-            None not in positions
-            and not heard.blocked
-            and not self._unfit
-            and not any(taken.qualities)
-            and not taken.historical
-            and _NUMBERS.issuperset(map(type, taken.values))
-        )
+            known = None not in positions
         columns = heard.columns
-        if plain:
+        if known and taken.plain and not heard.blocked and not self._unfit:
             columns.time += taken.times
             columns.sensor += positions  # type: ignore[arg-type]  # no None is left, which mypy cannot see
             columns.value += taken.values  # type: ignore[arg-type]  # no text either

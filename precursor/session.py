@@ -200,10 +200,9 @@ class Session:
             decoded = self._decode(work.messages)
         committed = await self.transaction.commit(self.connection, decoded, datetime.now(UTC))
         self._silence.observe(decoded.batch, time.monotonic())
-        within_s = self._options.tell_within_s
-        if within_s is not None and committed.newest_us is not None:
-            if committed.newest_us < (time.time() - within_s) * 1e6:
-                self._backlog_at = time.monotonic()
+        oldest_told_us = (time.time() - (self._options.tell_within_s or math.inf)) * 1e6
+        if committed.newest_us is not None and committed.newest_us < oldest_told_us:
+            self._backlog_at = time.monotonic()
         self._say_devices(committed.devices)
         return committed
 

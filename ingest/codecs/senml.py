@@ -91,9 +91,10 @@ class SenmlCodec:
                 continue
             item = _item(record, base, now_us, named)
             if isinstance(item, Item) and not named:
-                first = item.sensor if first is None else first
-                if item.sensor != first:
-                    detail = f"The topic names one sensor, and the pack {first!r} and {item.sensor!r}."[:300]
+                name = item.sensor or ""
+                first = name if first is None else first
+                if name != first:
+                    detail = f"The topic names one sensor, and the pack {first[:80]!r} and {name[:80]!r}."
                     item = Fault(reason=RejectReason.UNKNOWN_SENSOR, detail=detail)
                 else:
                     item = replace(item, sensor=None)

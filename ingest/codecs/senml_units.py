@@ -6,7 +6,7 @@ __all__ = ["PINT_UNITS", "pint_unit"]
 
 PINT_UNITS = MappingProxyType(
     {
-        # RFC 8428, table 9. What pint spells the same (m, kg, A, Hz, m/s, dBW ...) is not listed again.
+        # RFC 8428. What pint spells the same (m, kg, A, Hz, m/s, dBW ...) is not listed again.
         "Ohm": "ohm",
         "Cel": "degC",
         "m2": "m^2",
@@ -17,11 +17,9 @@ PINT_UNITS = MappingProxyType(
         "cd/m2": "cd/m^2",
         "lat": "degree",
         "lon": "degree",
-        "%lat": "degree",
-        "%lon": "degree",
         "/": "dimensionless",
         "pH": "dimensionless",  # to pint the picohenry
-        "%": "percent",
+        "%": "dimensionless",  # note 2 of the registry: "it is NOT a percentage but the absolute ratio"
         "%RH": "percent",
         "%EL": "percent",
         "EL": "s",

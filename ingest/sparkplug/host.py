@@ -89,6 +89,7 @@ class SparkplugHost:
             values=quick.values,
             qualities=quick.qualities,
             historical=quick.historical,
+            plain=quick.plain,
         )
         if quick.historical:
             _remember_live(quick)

@@ -42,6 +42,8 @@ class Quick(NamedTuple):
     qualities: list[int]
     historical: list[int]
     """positions"""
+    plain: bool
+    """good numbers all of them, and none historical"""
 
 
 class _NotPlainError(Exception):
@@ -53,22 +55,24 @@ def read_quickly(data: bytes, by_alias: Mapping[int, Metric], by_name: Mapping[b
     try:
         wire = WireColumns.FromString(data)
         columns = wire.metrics
-        aliases = columns.alias
-        names = columns.name
+        # A slice is a list: going through the field itself takes twice as long.
+        aliases = columns.alias[:]
+        names = columns.name[:]
         if aliases and names:
             return None
-        metrics = [by_alias[alias] for alias in aliases] if aliases else [by_name[name] for name in names]
+        metrics = list(map(by_alias.__getitem__, aliases) if aliases else map(by_name.__getitem__, names))
         # One identity each: as many as there are metrics.
         frames = WireFrames.FromString(data).metrics
         if not metrics or len(frames) != len(metrics) or _has_more(columns):
             return None
         sent_ms = wire.timestamp if wire.HasField("timestamp") else None
-        times = _times(columns.timestamp, sent_ms, len(metrics))
+        times = _times(columns.timestamp[:], sent_ms, len(metrics))
         qualities = _qualities(columns.properties, len(metrics))
         historical = _historical(columns.is_historical, len(metrics))
         values = _values(columns, metrics, frames, named=not aliases)
         seq = wire.seq if wire.HasField("seq") else None
-        return Quick(sent_ms, seq, metrics, times, values, qualities, historical)
+        plain = not (historical or columns.string_value or any(qualities))
+        return Quick(sent_ms, seq, metrics, times, values, qualities, historical, plain)
     except (DecodeError, KeyError, UnicodeDecodeError, _NotPlainError, DatatypeError, PayloadError, UnfitValueError):
         return None
 
@@ -85,7 +89,7 @@ def _has_more(columns: Any) -> bool:
     )
 
 
-def _times(stamps: Any, sent_ms: int | None, count: int) -> list[int]:
+def _times(stamps: list[int], sent_ms: int | None, count: int) -> list[int]:
     if not stamps:
         if sent_ms is None or sent_ms > LATEST_MS:
             raise _NotPlainError

@@ -74,6 +74,8 @@ class Taken:
     """a `telemetry.quality.Quality`"""
     historical: list[int] = field(default_factory=list)
     """positions of readings that are stored and alarm nobody as if they were live"""
+    plain: bool = False
+    """known to be good numbers, all of them, and none historical"""
     faults: list[Fault] = field(default_factory=list)
     refused: Fault | None = None
     """the fault of the message as a whole, which is then the only one of `faults`"""

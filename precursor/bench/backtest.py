@@ -23,7 +23,10 @@ from telemetry.catalogue import CatalogueSensor
 from telemetry.plant import SensorKind
 from telemetry.reading_files import ReadingFile
 
-__all__ = ["BACKTEST_FULL", "BACKTEST_QUICK", "BacktestSizes", "BacktestTimes", "bench_backtest", "write_readings"]
+__all__ = [
+    "BACKTEST_FULL", "BACKTEST_QUICK", "BACKTEST_STEPS", "BacktestSizes", "BacktestTimes", "bench_backtest",
+    "write_readings",
+]  # fmt: skip
 
 _ROWS_A_GROUP = 131_072
 _SECOND_US = 1_000_000
@@ -44,6 +47,8 @@ class BacktestSizes:
 
 
 BACKTEST_FULL = BacktestSizes(sensors=100, days=30)
+BACKTEST_STEPS = 3
+"""how often `bench_backtest` calls `watch`"""
 BACKTEST_QUICK = BacktestSizes(sensors=10, days=2)
 """to see that it works"""
 
@@ -62,7 +67,7 @@ class BacktestTimes:
 def bench_backtest(sizes: BacktestSizes, watch: Callable[[str], None] = lambda text: None) -> BacktestTimes:
     """Write a file as `precursor export` does, try two limits on each sensor, and read it bare. Blocks.
 
-    Calls `watch` three times. Takes 2 bytes of disk a reading, thrown away afterwards.
+    Calls `watch` `BACKTEST_STEPS` times. Takes 2 bytes of disk a reading, thrown away afterwards.
 
     Raises:
         LossError: not every reading was looked at.

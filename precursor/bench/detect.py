@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 from precursor import parts
+from precursor.bench.backtest import BACKTEST_FULL, BACKTEST_QUICK, BACKTEST_STEPS, BacktestSizes, bench_backtest
 from precursor.bench.end_to_end import EndToEnd
 from precursor.bench.evaluations import EVALUATION_STEPS, measure_evaluations
 from precursor.bench.machine import describe
@@ -31,18 +32,19 @@ class DetectSizes:
     long_readings: int
     """of one sensor, in one batch"""
     rounds: int
+    backtest: BacktestSizes
     engine: Sizes
     """of what goes through the whole engine"""
 
 
-DETECT_FULL = DetectSizes(sensors=10_000, long_readings=200_000, rounds=15, engine=FULL)
-DETECT_QUICK = DetectSizes(sensors=100, long_readings=5_000, rounds=2, engine=QUICK)
+DETECT_FULL = DetectSizes(sensors=10_000, long_readings=200_000, rounds=15, backtest=BACKTEST_FULL, engine=FULL)
+DETECT_QUICK = DetectSizes(sensors=100, long_readings=5_000, rounds=2, backtest=BACKTEST_QUICK, engine=QUICK)
 """to see in some seconds that it works; its figures say little"""
 
 
 def detect_steps(sizes: DetectSizes) -> int:
     """How often `bench_detect` calls `watch`."""
-    return EVALUATION_STEPS + with_rules_steps(sizes.engine)
+    return EVALUATION_STEPS + with_rules_steps(sizes.engine) + BACKTEST_STEPS
 
 
 def bench_detect(settings: Settings, *, sizes: DetectSizes, watch: Watch) -> Report:
@@ -59,6 +61,8 @@ def bench_detect(settings: Settings, *, sizes: DetectSizes, watch: Watch) -> Rep
             sizes = replace(sizes, engine=sizes.engine.for_slow_broker())
         machine = describe(on.settings, dsn=on.dsn, sizes=sizes.engine.name, broker=on.broker)
         results, accounts = asyncio.run(_measure(on, sizes, watch))
+    times = bench_backtest(sizes.backtest, watch)
+    results.append(Result(name="rules.backtest", value=times.backtest_s, limit=times.reading_s))
     return Report(machine=machine, results=results, accounts=accounts)
 
 

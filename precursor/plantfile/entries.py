@@ -16,8 +16,8 @@ from precursor.plantfile.rule_entries import (
 from precursor.plantfile.scalars import NAME_RULE, Duration, Entry, Limit, Name, Range, Seconds
 
 __all__ = [
-    "AreaEntry", "AssetEntry", "DetectorEntry", "FieldsEntry", "GatewayEntry", "JobPlanEntry", "PartEntry",
-    "PlantEntry", "ProvisionEntry", "SensorEntry", "SiteEntry",
+    "AreaEntry", "AssetEntry", "DetectorEntry", "FieldsEntry", "GatewayEntry", "JobPlanEntry", "KnownAssetEntry",
+    "PartEntry", "PlantEntry", "ProvisionEntry", "RulesAloneEntry", "RulesEntry", "SensorEntry", "SiteEntry",
 ]  # fmt: skip
 
 
@@ -151,11 +151,10 @@ class JobPlanEntry(Entry):
     due_within: Seconds = Field(description='seconds, or text such as "12 h", "7 d"; above 0', gt=0)
 
 
-class PlantEntry(Entry):
-    """The whole file."""
+class RulesEntry(Entry):
+    """What is watched, and what is done about it."""
 
     version: Literal[1] = Field(description="1")
-    sites: list[SiteEntry] = Field(min_length=1, description="a list of at least one site")
     rules: list[RuleEntry] = Field([], description="a list of rules")
     templates: list[TemplateEntry] = Field([], description="a list of rules by class of asset")
     schedules: list[ScheduleEntry] = Field([], description="a list of schedules")
@@ -163,3 +162,23 @@ class PlantEntry(Entry):
         SensorQualityEntry.model_validate({}), description="off, or a mapping such as {for: 60 s, priority: low}"
     )
     job_plans: list[JobPlanEntry] = Field([], description="a list of job plans")
+
+
+class PlantEntry(RulesEntry):
+    """The whole file."""
+
+    sites: list[SiteEntry] = Field(min_length=1, description="a list of at least one site")
+
+
+class KnownAssetEntry(Entry):
+    """What rules have to know of an asset that is described elsewhere; the same as in its own entry."""
+
+    name: Name = Field(description=f"the tag of an asset of the plant: {NAME_RULE}")
+    machine: MachineEntry | None = Field(None, description="a mapping such as {group: 2, foundation: rigid}")
+    rules: dict[str, OverrideEntry] = Field({}, description="a mapping of names of rules to what is different here")
+
+
+class RulesAloneEntry(RulesEntry):
+    """A file of rules for a plant that is described elsewhere."""
+
+    assets: list[KnownAssetEntry] = Field([], description="a list of assets on which rules are different")

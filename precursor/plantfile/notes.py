@@ -1,6 +1,7 @@
 """Where the checks of meaning put down what they find."""
 
 from precursor.plantfile.document import Document
+from precursor.plantfile.entries import RulesEntry
 from precursor.plantfile.problems import Path, Problem, written
 from precursor.plantfile.structure import NOBODY, Structure
 
@@ -10,7 +11,7 @@ __all__ = ["Notes"]
 class Notes:
     """Problems found so far, and which entries are beyond further questions."""
 
-    def __init__(self, document: Document, structure: Structure) -> None:
+    def __init__(self, document: Document, structure: Structure[RulesEntry]) -> None:
         self._document = document
         self._faulty = structure.faulty
         self.unsure = set(structure.unsure)

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from precursor.plantfile.definition import JobPlanDefinition, RuleDefinition
-from precursor.plantfile.entries import PlantEntry
+from precursor.plantfile.entries import RulesEntry
 from precursor.plantfile.notes import Notes
 from precursor.plantfile.places import Places
 from precursor.plantfile.problems import Path
@@ -53,7 +53,7 @@ class Rules:
         self._suppressed: dict[str, list[Draft]] = {}
         self._told = set[Path]()
 
-    def add(self, plant: PlantEntry) -> None:
+    def add(self, plant: RulesEntry) -> None:
         """Take over the rules of a file."""
         written = list(self._written(plant))
         for rule in written:
@@ -62,7 +62,7 @@ class Rules:
         check_suppression(self.found, self._suppressed, self._names, self._places, self._notes)
         self._check_overrides()
 
-    def _written(self, plant: PlantEntry) -> Iterator[WrittenRule]:
+    def _written(self, plant: RulesEntry) -> Iterator[WrittenRule]:
         names: dict[str, Path] = {}
         for place, entry in enumerate(plant.rules):
             path: Path = ("rules", place)
@@ -223,7 +223,7 @@ class Rules:
             )
         )
 
-    def _add_sensor_quality(self, plant: PlantEntry) -> None:
+    def _add_sensor_quality(self, plant: RulesEntry) -> None:
         """A rule for every sensor that a rule about a machine looks at and whose quality nobody watches."""
         asked = plant.sensor_quality
         self._names.setdefault(SENSOR_QUALITY, ("sensor_quality",))
@@ -255,7 +255,7 @@ class Rules:
         return name
 
     def _check_overrides(self) -> None:
-        if {"rules", "templates", "sites"} & self._notes.unsure:
+        if {"rules", "templates", "sites", "assets"} & self._notes.unsure:
             return
         for asset, rules in self._overrides.items():
             for name, (_, path) in rules.items():

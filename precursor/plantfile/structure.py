@@ -6,14 +6,14 @@ is wrong is replaced by something harmless, and its entry is marked as not worth
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from precursor.plantfile.document import Document, Value
-from precursor.plantfile.entries import DetectorEntry, PlantEntry
+from precursor.plantfile.entries import DetectorEntry, RulesEntry
 from precursor.plantfile.problems import Path, Problem, written
 from precursor.plantfile.rule_entries import OverrideEntry, RuleEntry
 from telemetry.names import closest
@@ -40,12 +40,14 @@ _OWN_AFFAIRS = frozenset([
 _MOST_ROUNDS = 20
 _MOST_SHOWN = 60
 
+_E = TypeVar("_E", bound=RulesEntry, covariant=True)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Structure:
+class Structure(Generic[_E]):
     """A file whose keys and types have been looked at."""
 
-    entry: PlantEntry
+    entry: _E
     problems: tuple[Problem, ...]
     faulty: frozenset[Path]
     """the places of faults, and the entries around them"""
@@ -65,8 +67,8 @@ class _Place:
     """the key it belongs to; None: an unknown key, or the file as a whole"""
 
 
-def read_structure(document: Document) -> Structure:
-    """The entries of a document, with every fault in them."""
+def read_structure(document: Document, model: type[_E]) -> Structure[_E]:
+    """The entries of a document that is laid out like `model`, with every fault in them."""
     value, problems = document.value, list(document.problems)
     faulty, unsure = set[Path](), set[str]()
     if not isinstance(value, dict):
@@ -76,7 +78,7 @@ def read_structure(document: Document) -> Structure:
     silent = bool(problems) and not value
     for round_ in range(_MOST_ROUNDS):
         try:
-            entry = PlantEntry.model_validate(value)
+            entry = model.model_validate(value)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 place = _place(detail)
@@ -97,8 +99,7 @@ def read_structure(document: Document) -> Structure:
     raise AssertionError("a structural fault that can't be mended")
 
 
-def _place(detail: ErrorDetails) -> _Place:
-    model: type[BaseModel] = PlantEntry
+def _place(detail: ErrorDetails, model: type[BaseModel]) -> _Place:
     path: Path = ()
     entry: Path = ()
     info: FieldInfo | None = None

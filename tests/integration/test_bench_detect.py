@@ -16,7 +16,7 @@ from precursor.settings import DatabaseSettings, Settings
 # The embedded broker may outlive the program that started it, so nobody keeps its Popen object.
 pytestmark = pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running:ResourceWarning")
 
-FIGURES = [name for name in MEASURES if name.startswith("rules.") and name != "rules.backtest"]
+FIGURES = [name for name in MEASURES if name.startswith("rules.")]
 
 
 @pytest.fixture(scope="module")

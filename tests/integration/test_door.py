@@ -72,6 +72,7 @@ async def commit(connection: asyncpg.Connection, messages: list[Message]) -> Non
     plant = await load_plant(connection)
     transaction = BatchTransaction(
         plant=plant,
+        rules=[],
         job_plans={},
         evaluation=Evaluation(plant, []),
         journal=Journal(),

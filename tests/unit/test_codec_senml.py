@@ -283,6 +283,13 @@ def test_where_the_topic_names_the_sensor_records_need_no_name_and_have_no_two(f
     assert fault.reason is RejectReason.UNKNOWN_SENSOR
 
 
+def test_two_long_names_leave_the_sentence_whole_found_by_fuzzing() -> None:
+    _, fault = read(as_json, [{"n": "a" * 400, "v": 1}, {"n": "b" * 400, "v": 1}], named=False)
+    assert isinstance(fault, Fault)
+    assert fault.detail.endswith("'.")
+    assert len(fault.detail) <= 300
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -368,7 +375,8 @@ def test_pint_knows_every_unit_of_senml(symbol: str) -> None:
         ("KiB", "byte", 1024), ("km/h", "m/s", 1 / 3.6), ("ug/m3", "kg/m^3", 1e-9), ("/100", "dimensionless", 0.01),
         ("/1000", "dimensionless", 0.001), ("mm/h", "m/s", 1 / 3.6e6), ("hPa", "Pa", 100), ("Ah", "C", 3600),
         ("min", "s", 60), ("h", "s", 3600), ("Mbit/s", "bit/s", 1e6), ("MB/s", "byte/s", 1e6), ("kVAh", "V*A*s", 3.6e6),
-        ("deg", "rad", math.pi / 180), ("beat/min", "1/s", 1 / 60),
+        ("deg", "rad", math.pi / 180), ("beat/min", "1/s", 1 / 60), ("%", "percent", 100), ("/", "percent", 100),
+        ("%EL", "percent", 1), ("/100", "percent", 1), ("B/s", "bit/s", 8),
     ],
 )  # fmt: skip
 def test_units_are_as_large_as_the_registry_says(symbol: str, ours: str, factor: float) -> None:

@@ -155,6 +155,30 @@ def test_historical_readings_are_marked_and_live_ones_are_not() -> None:
     }
 
 
+def test_data_messages_of_one_style_keep_states_qualities_and_what_is_no_news() -> None:
+    """Such messages are read as columns; what is not a good number and news still has to be seen."""
+    node = Node()
+    births = node.births(metric("temp", 0.0), metric("mode", "auto", DataType.STRING))
+    bad = {"Quality": Property(type=DataType.INT32, value=0)}
+    messages = [
+        node.message("DDATA", [metric("mode", "hand", DataType.STRING, ms=1)]),
+        node.message("DDATA", [metric("temp", 1.0, ms=1, is_historical=True)]),
+        node.message("DDATA", [metric_of("temp", DataType.DOUBLE, 2.0, timestamp_ms=MS + 2, properties=bad)]),
+        node.message("DDATA", [metric("temp", 3.0, ms=3)]),
+    ]
+    decoded = decode([*births, *messages])
+    assert readings(decoded) == [
+        (1, 0.0, 0),
+        (2, 1.0, 0),
+        (2, 2.0, 0),
+        (1, 1.0, 0),
+        (1, 2.0, Quality.BAD),
+        (1, 3.0, 0),
+    ]
+    assert decoded.historical is not None
+    assert decoded.historical.tolist() == [False, False, False, True, False, False]
+
+
 @pytest.mark.parametrize("name", ["works/n1", "works/n1/P7"])
 def test_readings_of_a_blocked_device_are_kept_aside_also_where_the_plant_has_the_sensor(name: str) -> None:
     decoded = decode(Node().births(metric("temp", 20.5)), blocked={name})

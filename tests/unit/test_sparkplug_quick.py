@@ -184,6 +184,8 @@ def taken_both_ways(data: bytes) -> tuple[Taken, Taken, bool]:
         for host in (quick, careful)
     ]
     assert last[0] == last[1]
+    texts = [value for value in one.values if isinstance(value, str)]
+    assert one.plain is (was_quick and not (texts or one.historical or any(one.qualities)))
     return one, other, was_quick
 
 
