@@ -1,6 +1,8 @@
 """Files of readings: Parquet and Arrow, written piece by piece under another name first, and read piece by piece."""
 
 import contextlib
+import json
+import math
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 
 from telemetry.arrow import EARLIEST, LATEST, ReadingEncoder
 from telemetry.arrow_columns import is_text
-from telemetry.batch import to_datetime
+from telemetry.batch import to_datetime, to_micros
 from telemetry.catalogue import load_catalogue
 from telemetry.errors import ConfigurationError
 from telemetry.ranges import stream_readings
@@ -27,6 +29,8 @@ _PARQUET = frozenset({".parquet", ".pq"})
 _ARROW = frozenset({".arrow", ".feather"})
 _ROWS_A_GROUP = 131_072
 """of Parquet, and of an Arrow batch: small enough for bounds to spare most of a file, large enough to compress"""
+_TICKS_PER_S = {"milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
+_DAY_US = 86_400_000_000
 _EXPECTED = "expected a Parquet file, or an Arrow (Feather) file"
 
 
@@ -197,13 +201,20 @@ class ReadingTable:
 class ReadingFile:
     """A Parquet or Arrow file, told apart by how it begins.
 
+    Args:
+        begin: of Parquet, row groups that end before this moment by their statistics are passed over; the rest is as
+            it is, so that rows outside [begin, end) can still come.
+        end: likewise those that begin at this moment or later.
+
     Raises:
         ConfigurationError: it is neither, or damaged; the message says what is expected.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, begin: datetime | None = None, end: datetime | None = None) -> None:
         self.name = path.name
         self._path = path
+        self._begin_us = -math.inf if begin is None else to_micros(begin)
+        self._end_us = math.inf if end is None else to_micros(end)
         self._form = _form(path)
         self._texts: list[str] = []
         with self._told(), self._open() as file:
@@ -212,7 +223,7 @@ class ReadingFile:
         self._texts = [field.name for field in self.schema if is_text(field.type)]
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """These columns of all rows.
+        """These columns of all rows, but those that are passed over.
 
         Raises:
             ConfigurationError: the file is damaged further on.
@@ -225,7 +236,8 @@ class ReadingFile:
 
     def _pieces(self, file: Any, columns: list[str]) -> Iterator[pa.RecordBatch]:
         if self._form == "parquet":
-            yield from file.iter_batches(batch_size=_ROWS_A_GROUP, columns=columns)
+            groups = _row_groups(file, self._begin_us, self._end_us)
+            yield from file.iter_batches(batch_size=_ROWS_A_GROUP, row_groups=groups, columns=columns)
             return
         batches = file if self._form == "stream" else map(file.get_batch, range(file.num_record_batches))
         for batch in batches:
@@ -256,6 +268,28 @@ class ReadingFile:
             raise ConfigurationError(
                 f"{self.name!r} is damaged or was cut off{where()} ({said}): make it, or copy it, anew; {_EXPECTED}"
             ) from error
+
+
+def _row_groups(file: pq.ParquetFile, begin_us: float, end_us: float) -> list[int]:
+    """Those that may have times in the range, by what the file says of them; one of which it says nothing may."""
+    groups, columns = range(file.num_row_groups), range(len(file.schema))
+    place = next((each for each in columns if file.schema.column(each).path == "time"), None)
+    kind = {} if place is None else json.loads(file.schema.column(place).logical_type.to_json())
+    ticks_per_s = _TICKS_PER_S.get(kind.get("timeUnit", ""))
+    if ticks_per_s is None:
+        return list(groups)
+    # Local times: no clock is a day away from UTC.
+    margin = 0 if kind["isAdjustedToUTC"] else _DAY_US
+
+    def may_have_some(group: int) -> bool:
+        known = file.metadata.row_group(group).column(place).statistics
+        if known is None or not known.has_min_max:
+            return True
+        first: int = known.min_raw * 1_000_000 // ticks_per_s
+        last: int = known.max_raw * 1_000_000 // ticks_per_s
+        return last >= begin_us - margin and first < end_us + margin
+
+    return [group for group in groups if may_have_some(group)]
 
 
 def _form(path: Path) -> str:

@@ -64,8 +64,8 @@ class Building:
         report = await self._try(new, old, begin, end, data, on_progress)
         if report.seen.rows and not report.seen.names & names.keys():
             raise ConfigurationError(
-                f"{table.name!r} has readings of {name_list(sorted(report.seen.names), names)}; the plant of"
-                f" {self.name} has none of these sensors"
+                f"{table.name!r} has readings of {name_list(sorted(report.seen.names), names)}; the plant"
+                " that the rules are for has none of these sensors"
             )
         return report
 

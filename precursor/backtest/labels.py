@@ -35,7 +35,7 @@ def read_failures(path: Path, assets: Collection[str]) -> tuple[Failure, ...]:
 def _failure(row: dict[str, str | None], where: str, assets: Collection[str]) -> Failure:
     asset = (row["asset"] or "").strip()
     if asset not in assets:
-        raise ConfigurationError(f"{where}: there is no asset {name_list([asset], assets)} in the rules file")
+        raise ConfigurationError(f"{where}: there is no asset {name_list([asset], assets)} in the plant")
     failed = _moment(row["failure_at"], where, "failure_at")
     began_text = row.get("began_at")
     began = _moment(began_text, where, "began_at") if began_text and began_text.strip() else None

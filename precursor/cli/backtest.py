@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import click
 
 from precursor.cli.connection import with_connection
 from precursor.settings import read_settings
-from telemetry.errors import ConfigurationError
+from telemetry.errors import ConfigurationError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     import asyncpg
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from precursor.backtest.readings import Progress
     from precursor.backtest.report import Report
     from precursor.plantfile.definition import PlantDefinition
+    from precursor.plantfile.reader import PlantFile
     from telemetry.reading_files import ReadingSource
 
 __all__ = ["backtest"]
@@ -70,7 +71,9 @@ def backtest(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Try the rules of the plant file RULES on readings that are there already: what alarms would they have given?
+    """Try the rules of the file RULES on readings that are there already: what alarms would they have given?
+
+    RULES is a whole plant file, or has no sites: then its rules are for the plant in the database.
 
     The evaluator is that of the engine. Nothing is written to the database, and nobody is told anything.
 
@@ -80,7 +83,7 @@ def backtest(
     from precursor.backtest.labels import read_failures
     from precursor.backtest.page import write_page
     from precursor.backtest.text import print_report
-    from precursor.plantfile.reader import read_plant_file
+    from precursor.plantfile.reader import open_plant_file
 
     since, until = _utc(begin), _utc(end)
     if since is not None and until is not None and since >= until:
@@ -89,11 +92,13 @@ def backtest(
         raise click.BadParameter("--topic-map and --timezone say how to read a file: name it with --data")
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigurationError(f"there is no folder {str(html.absolute().parent)!r} to write {html.name!r} to")
-    definition = read_plant_file(rules)
+    if data is None and (since is None or until is None):
+        raise click.BadParameter("stored readings of which time? give --from and --to, or a file with --data")
+    definition, *others = _definitions([open_plant_file(path) for path in (rules, against) if path is not None])
     build = Building(
         definition=definition,
         name=rules.name,
-        old_definition=None if against is None else read_plant_file(against),
+        old_definition=next(iter(others), None),
         old_name="" if against is None else against.name,
         assets=assets,
         failures=None if labels is None else read_failures(labels, {asset.name for asset in definition.assets}),
@@ -105,10 +110,13 @@ def backtest(
     )
     with _bar("reading" if data is None else f"reading {data.name}") as show:
         if data is None:
+            assert since is not None
+            assert until is not None
             report = _on_stored(build, since, until, show)
         else:
             zone = timezone or ("UTC" if topic_map is not None else None)
-            report = asyncio.run(build.on_file(_table(data, topic_map, definition), since, until, zone, show))
+            table = _table(data, topic_map, definition, since, until)
+            report = asyncio.run(build.on_file(table, since, until, zone, show))
     if html is not None:
         write_page(report, html)
     if as_json:
@@ -125,17 +133,35 @@ def _utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _on_stored(build: "Building", begin: datetime | None, end: datetime | None, on_progress: "Progress") -> "Report":
-    if begin is None or end is None:
-        raise click.BadParameter("stored readings of which time? give --from and --to, or a file with --data")
+def _definitions(files: Sequence["PlantFile"]) -> "list[PlantDefinition]":
+    """What files say; the plant in the database is fetched if one of them has rules alone."""
+    alone = next((file.name for file in files if file.has_rules_alone), None)
+    plant = None if alone is None else _stored_plant(alone)
+    return [file.rules_on(plant) if plant is not None and file.has_rules_alone else file.definition() for file in files]
 
+
+def _stored_plant(file: str) -> "PlantDefinition":
+    from precursor.plantfile.stored_plant import load_stored_plant
+
+    try:
+        return with_connection(load_stored_plant)
+    except (ConfigurationError, DatabaseUnavailableError) as error:
+        raise type(error)(
+            f"{file} has no sites, so its names are those of the plant in the database, and there is none to be had:"
+            f" {error}; or give a whole plant file"
+        ) from error
+
+
+def _on_stored(build: "Building", begin: datetime, end: datetime, on_progress: "Progress") -> "Report":
     async def work(connection: "asyncpg.Connection") -> "Report":
         return await build.on_stored(connection, begin, end, on_progress)
 
     return with_connection(work)
 
 
-def _table(path: Path, topic_map: Path | None, definition: "PlantDefinition") -> "ReadingSource":
+def _table(
+    path: Path, topic_map: Path | None, definition: "PlantDefinition", begin: datetime | None, end: datetime | None
+) -> "ReadingSource":
     from precursor.backtest.csv_files import CsvReadings
     from simulators.topic_map import load_topic_map
     from telemetry.reading_files import ReadingFile
@@ -144,7 +170,7 @@ def _table(path: Path, topic_map: Path | None, definition: "PlantDefinition") ->
         return CsvReadings(path, (), load_topic_map(topic_map))
     if path.name.lower().removesuffix(".gz").endswith((".csv", ".txt")):
         return CsvReadings(path, [sensor.name for sensor in definition.sensors])
-    return ReadingFile(path)
+    return ReadingFile(path, begin=begin, end=end)
 
 
 @contextlib.contextmanager

@@ -53,22 +53,22 @@ class Rules:
         self._suppressed: dict[str, list[Draft]] = {}
         self._told = set[Path]()
 
-    def add(self, plant: RulesEntry) -> None:
+    def add(self, file: RulesEntry) -> None:
         """Take over the rules of a file."""
-        written = list(self._written(plant))
+        written = list(self._written(file))
         for rule in written:
             self._add(rule)
-        self._add_sensor_quality(plant)
+        self._add_sensor_quality(file)
         check_suppression(self.found, self._suppressed, self._names, self._places, self._notes)
         self._check_overrides()
 
-    def _written(self, plant: RulesEntry) -> Iterator[WrittenRule]:
+    def _written(self, file: RulesEntry) -> Iterator[WrittenRule]:
         names: dict[str, Path] = {}
-        for place, entry in enumerate(plant.rules):
+        for place, entry in enumerate(file.rules):
             path: Path = ("rules", place)
             if self._notes.once(names, entry.name, (*path, "name"), "rule name"):
                 yield WrittenRule(entry=entry, path=path)
-        for place, template in enumerate(plant.templates):
+        for place, template in enumerate(file.templates):
             at: Path = ("templates", place)
             self._check_class(template.asset_class, (*at, "class"))
             own: dict[str, Path] = {}
@@ -223,9 +223,9 @@ class Rules:
             )
         )
 
-    def _add_sensor_quality(self, plant: RulesEntry) -> None:
+    def _add_sensor_quality(self, file: RulesEntry) -> None:
         """A rule for every sensor that a rule about a machine looks at and whose quality nobody watches."""
-        asked = plant.sensor_quality
+        asked = file.sensor_quality
         self._names.setdefault(SENSOR_QUALITY, ("sensor_quality",))
         if asked.off:
             return

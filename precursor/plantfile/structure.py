@@ -40,14 +40,14 @@ _OWN_AFFAIRS = frozenset([
 _MOST_ROUNDS = 20
 _MOST_SHOWN = 60
 
-_E = TypeVar("_E", bound=RulesEntry, covariant=True)
+_Entry_co = TypeVar("_Entry_co", bound=RulesEntry, covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Structure(Generic[_E]):
+class Structure(Generic[_Entry_co]):
     """A file whose keys and types have been looked at."""
 
-    entry: _E
+    entry: _Entry_co
     problems: tuple[Problem, ...]
     faulty: frozenset[Path]
     """the places of faults, and the entries around them"""
@@ -67,7 +67,7 @@ class _Place:
     """the key it belongs to; None: an unknown key, or the file as a whole"""
 
 
-def read_structure(document: Document, model: type[_E]) -> Structure[_E]:
+def read_structure(document: Document, model: type[_Entry_co]) -> Structure[_Entry_co]:
     """The entries of a document that is laid out like `model`, with every fault in them."""
     value, problems = document.value, list(document.problems)
     faulty, unsure = set[Path](), set[str]()
@@ -81,7 +81,7 @@ def read_structure(document: Document, model: type[_E]) -> Structure[_E]:
             entry = model.model_validate(value)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                place = _place(detail)
+                place = _place(detail, model)
                 if round_ == 0 and not silent:
                     problems.append(
                         Problem(

@@ -13,7 +13,7 @@ from ingest.mqtt import MqttOptions
 from precursor.demo import Demo
 from telemetry.batch import to_datetime
 
-EMPTY = {"Rejected by reason A"}
+EMPTY = {"Rejected by reason A", "Floods A", "Proposals A", "Stale alarms A"}
 """panels that have nothing to show after a demo in which nothing went wrong"""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from precursor.backtest.rule_set import rule_set
 from precursor.backtest.trial import Data, FileData, Question, StoredData, backtest
 from precursor.bench.backtest import BacktestSizes, bench_backtest
 from precursor.cli import group
+from precursor.plantfile.definition import SensorDefinition
 from precursor.plantfile.reader import read_plant_text
+from precursor.plantfile.stored_plant import load_stored_plant
 from rules.evaluator import RuleEvaluator
 from rules.occurrences import Occurrence, OccurrenceLog
 from telemetry import rollups
@@ -308,6 +311,97 @@ async def test_file_and_database_and_csv_give_the_same_report(
     assert len(stored["suggestions"]) == 4
 
 
+async def test_rules_cut_out_of_a_plant_file_are_tried_on_the_plant_in_the_database(
+    plant: asyncpg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await store(plant, readings(7, hours=24))
+    await export_readings(plant, tmp_path / "r.parquet")
+    (tmp_path / "wide.csv").write_text("time,P-1.temp\n2026-09-01T00:00:00Z,90\n2026-09-01T00:01:00Z,90\n")
+    (tmp_path / "labels.csv").write_text("asset,failure_at\nM-1,2026-09-01T20:00:00Z\n")
+    for name, head in (("whole", PLANT), ("alone", "version: 1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rules.yaml").write_text(head + RULES)
+        (tmp_path / name / "gentler.yaml").write_text(head + GENTLER)
+    monkeypatch.setenv("PRECURSOR_DATABASE__DSN", dsn)
+    at = ("--from", "2026-09-01", "--to", "2026-09-02")
+
+    async def report(name: str, *more: str) -> dict[str, Any]:
+        words = ("backtest", str(tmp_path / name / "rules.yaml"), *more, "--labels", str(tmp_path / "labels.csv"))
+        found = await asyncio.to_thread(document, *words, "--json")
+        del found["wall_s"]
+        return found
+
+    for more in (
+        at,
+        (*at, "--suggest", "--assets", "M-*"),
+        (*at, "--data", str(tmp_path / "r.parquet")),
+        ("--data", str(tmp_path / "wide.csv")),
+    ):
+        whole, alone = await report("whole", *more), await report("alone", *more)
+        assert alone["new"]["alarms"] > 0
+        assert alone == whole
+    against = ("--data", str(tmp_path / "r.parquet"), *at, "--against")
+    whole = await report("whole", *against, str(tmp_path / "whole" / "gentler.yaml"))
+    alone = await report("whole", *against, str(tmp_path / "alone" / "gentler.yaml"))
+    assert alone["difference"]["only_new"] > 0
+    assert alone == whole
+
+
+async def test_a_plant_in_the_database_is_what_its_file_says(
+    dsn: str, connection: asyncpg.Connection, examples: Path, tmp_path: Path
+) -> None:
+    file = examples / "plant.yaml"
+    await asyncio.to_thread(apply, dsn, file)
+    defined = read_plant_text(file.read_text(), file="plant.yaml")
+
+    stored = await load_stored_plant(connection)
+
+    def told(sensor: SensorDefinition) -> SensorDefinition:
+        return replace(sensor, title="")
+
+    assert {asset.name: asset for asset in stored.assets} == {asset.name: asset for asset in defined.assets}
+    assert {each.name: each for each in stored.sensors} == {each.name: told(each) for each in defined.sensors}
+    assert {plan.name: plan for plan in stored.job_plans} == {plan.name: plan for plan in defined.job_plans}
+
+
+async def test_faults_of_rules_alone_are_told_with_their_lines(
+    plant: asyncpg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "version: 1\nrules:\n"
+        "  - {name: hot, sensors: [P-1.tmp], high: 80, priority: low}\n"
+        "  - {name: fast, sensors: [P-1.flow], high: 80 bar, priority: low}\n"
+    )
+    monkeypatch.setenv("PRECURSOR_DATABASE__DSN", dsn)
+
+    found = await asyncio.to_thread(typed, "backtest", str(file), "--from", "2026-09-01", "--to", "2026-09-02")
+
+    assert isinstance(found.exception, ConfigurationError)
+    sensor, unit = str(found.exception).splitlines()
+    assert re.search(r"rules\.yaml:3: rules\[0\]\.sensors\[0\]: .*did you mean 'P-1\.temp'", sensor)
+    assert re.search(r"rules\.yaml:4: rules\[1\]\.high: .*a unit that converts to 'm\^3/h'", unit)
+
+
+async def test_rules_alone_need_a_plant(
+    dsn: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "rules.yaml").write_text("version: 1" + RULES)
+    (tmp_path / "wide.csv").write_text("time,P-1.temp\n2026-09-01T00:00:00Z,90\n")
+    words = ("backtest", str(tmp_path / "rules.yaml"), "--data", str(tmp_path / "wide.csv"))
+    monkeypatch.setenv("PRECURSOR_DATA_DIR", str(tmp_path / "nothing"))
+
+    without_database = await asyncio.to_thread(typed, *words)
+    monkeypatch.setenv("PRECURSOR_DATABASE__DSN", dsn)
+    without_plant = await asyncio.to_thread(typed, *words)
+
+    for found, mend in ((without_database, "start `precursor up`"), (without_plant, "apply a plant file first")):
+        assert isinstance(found.exception, ConfigurationError)
+        assert str(found.exception).startswith(f"{tmp_path / 'rules.yaml'} has no sites")
+        assert mend in str(found.exception)
+        assert str(found.exception).endswith("or give a whole plant file")
+
+
 def document(*words: str) -> dict[str, Any]:
     found = typed(*words)
     assert found.exception is None, (found.output, found.exception)
@@ -342,6 +436,22 @@ def test_a_report_on_the_terminal_has_figures_targets_and_worst_alarms(folder: P
     assert re.search(r"alarms per operator and day\s+24\s+150 or less, 300 at most\s+ok", found.stdout)
     assert re.search(r"P-1.temp hot\s+high\s+low\s+1\s+50\s+31 min 10 s", found.stdout)
     assert "no readings of M-1.temp: rules on them were not tried" in found.stdout
+
+
+def test_row_groups_outside_the_range_are_not_read(folder: Path) -> None:
+    rows = 720
+    time = pa.array(to_micros(T0) + np.arange(rows) * 10_000_000).view(pa.timestamp("us", "UTC"))
+    table = pa.table({"time": time, "sensor": ["P-1.temp"] * rows, "value": np.full(rows, 90.0)})
+    pq.write_table(table, folder / "r.parquet", row_group_size=60)
+
+    found = document(
+        "backtest", str(folder / "rules.yaml"), "--data", str(folder / "r.parquet"), "--from", "2026-09-01T00:35",
+        "--to", "2026-09-01T01:00", "--json",
+    )  # fmt: skip
+
+    assert found["readings"] == 150
+    assert found["left_out"]["outside_range"] == 30
+    assert found["new"]["occurrences"][0]["began_at"] == "2026-09-01T00:35:20+00:00"
 
 
 def test_delays_that_run_out_after_the_last_reading_still_count(folder: Path) -> None:
