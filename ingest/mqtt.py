@@ -277,7 +277,7 @@ class MqttSource:
         elif self._connections:
             event, advice = "mqtt_connection_lost", "reconnecting; the broker keeps the messages"
         else:
-            event, advice = "mqtt_broker_unreachable", "start the broker or set its host and port; trying on"
+            event, advice = "mqtt_broker_unreachable", "start the broker or set its host, port and CA_FILE; trying on"
         advice = next((tls for said, tls in _TLS_ADVICE.items() if said in connection.trouble), advice)
         if event not in self._said:  # one line per outage and kind of trouble, however many attempts
             _log.warning(event, **facts, advice=advice)

@@ -149,7 +149,8 @@ def _log_in(options: MqttOptions) -> str | None:
     try:
         code = answers.get(timeout=_TIMEOUT_S)
     except queue.Empty:
-        return "it listens, but does not answer as an MQTT broker"
+        hint = "; if it speaks TLS, set PRECURSOR_MQTT__CA_FILE" if context is None else ""
+        return f"it listens, but does not answer as an MQTT broker{hint}"
     finally:
         client.disconnect()
         client.loop_stop()

@@ -74,6 +74,8 @@ class Scheduler:
             "trigger": "interval",
             "coalesce": True,
             "max_instances": 1,
+            # However late: by itself APScheduler lets a run go that is a second late, of an hourly job for an hour.
+            "misfire_grace_time": None,
             "next_run_time": datetime.now(UTC),
         }
         scheduler.add_job(self._guarded, args=["state_rollup", self._count_states], seconds=_STATES_EVERY_S, **options)

@@ -28,6 +28,8 @@ _STALE = click.option(
 )
 _HARDWARE = click.option("--hardware", help="Make and model.")
 _FIRMWARE = click.option("--firmware", help="Version of its software.")
+_FAR_S = 2 * 86_400.0
+"""clocks further off than this are told in days"""
 
 
 @click.group()
@@ -237,4 +239,6 @@ def _moment(moment: datetime | None) -> str:
 def _clock(offset_s: float | None) -> str:
     if offset_s is None:
         return "-"
-    return f"{abs(offset_s):,.1f} s {'ahead' if offset_s > 0 else 'behind'}"
+    far = abs(offset_s) >= _FAR_S
+    size = f"{abs(offset_s) / 86_400:,.1f} d" if far else f"{abs(offset_s):,.1f} s"
+    return f"{size} {'ahead' if offset_s > 0 else 'behind'}"

@@ -141,7 +141,7 @@ class Assembly:
                 topic=sensor.topic,
                 factor=factor,
                 offset=offset,
-                codes=self._codes(sensor) if is_state else {},
+                codes=self._codes(sensor) if is_state else sensor.codes or {},
                 detector=spec,
                 checks=door_checks(sensor, path, self._notes),
             )
@@ -161,13 +161,15 @@ class Assembly:
 
     def _check_belonging(self, sensor: SensorEntry, path: Path) -> None:
         if sensor.kind == "state":
-            for key in ("unit", "sent_in", "detector"):
+            for key in ("unit", "sent_in", "detector", "codes"):
                 if getattr(sensor, key):
                     self._notes.add((*path, key), f"a state sensor has no {key}; leave it out")
             if sensor.states is not None and not sensor.states:
                 self._notes.add((*path, "states"), "an empty mapping; expected e.g. {running: running, off: stopped}")
         elif sensor.states is not None:
-            self._notes.add((*path, "states"), "only a state sensor has states; expected kind: state beside it")
+            self._notes.add(
+                (*path, "states"), "only a state sensor has states; expected kind: state beside it, or codes"
+            )
 
     def _conversion(self, sensor: SensorEntry, path: Path) -> tuple[float, float]:
         if sensor.unit is None:

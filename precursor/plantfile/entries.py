@@ -50,6 +50,9 @@ class SensorEntry(Entry):
     states: dict[str, Literal["running", "stopped", "failed"]] | None = Field(
         None, description="payload text: running, stopped or failed"
     )
+    codes: dict[str, Annotated[float, Field(allow_inf_nan=False)]] | None = Field(
+        None, description="payload text: the number it stands for, e.g. {open: 1, closed: 0}"
+    )
     range: Range = Field(
         None, description='the lowest and the highest value there can be, e.g. [0, 50] or ["-40 degC", "200 degC"]'
     )

@@ -33,7 +33,7 @@ _HARMLESS: Mapping[str, Value] = {
 _OWN_AFFAIRS = frozenset([
     "title", "quantity", "unit", "sent_in", "topic", "class", "criticality", "states", "subscribe", "tasks", "parts",
     "skills", "hours", "due_within", "range", "flat_line", "spike", "rate", "format", "fields", "names", "asset",
-    "unknown", "provision", "match", "area", "machine", "off",
+    "unknown", "provision", "match", "area", "machine", "off", "codes",
     *(info.alias or name for entry in (RuleEntry, OverrideEntry) for name, info in entry.model_fields.items()
       if name not in {"name", "kind", "sensors", "assets"}),
 ])  # fmt: skip

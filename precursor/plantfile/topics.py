@@ -73,7 +73,8 @@ def covers(text: str, topic: str) -> bool:
     >>> covers("works/+/vib", "works/P-101/vib"), covers("works/#", "works"), covers("works/+", "works/#")
     (True, True, False)
     """
-    asked, given = text.split("/"), topic.split("/")
+    # Every topic has a first level: `#` on its own is `+/#`.
+    asked, given = text.split("/"), ("+/#" if topic == "#" else topic).split("/")
     if asked[-1] == "#":
         asked = asked[:-1]
         if given[-1] == "#" and len(given) <= len(asked):

@@ -16,7 +16,7 @@ from precursor.scheduler import Scheduler
 from telemetry import rollups
 from telemetry.batch import ReadingBatch, to_micros
 from telemetry.editions import detect_async
-from telemetry.retention import Policy
+from telemetry.retention import Policy, retain
 from telemetry.series import SeriesClass
 from telemetry.store import ReadingStore
 
@@ -37,6 +37,23 @@ async def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.02)
+
+
+async def test_a_run_that_comes_late_is_not_left_out(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    due_s = 0.5
+    monkeypatch.setattr("precursor.scheduler._RETENTION_FIRST_S", due_s)
+    retained = asyncio.Event()
+
+    async def seen(*arguments: object) -> object:
+        retained.set()
+        return await retain(*arguments)  # type: ignore[arg-type] # handed through as they come
+
+    monkeypatch.setattr("precursor.scheduler.retain", seen)
+    async with running(dsn):
+        await asyncio.sleep(0.1)
+        # Nothing else gets a turn until the run is later than APScheduler would have it.
+        time.sleep(due_s + 1.5)  # noqa: ASYNC251 - that is the point
+        await asyncio.wait_for(retained.wait(), 20)
 
 
 async def test_a_failing_job_is_said_once_and_once_more_when_it_works_again(

@@ -127,6 +127,17 @@ def test_limits_and_deadbands_are_kept_in_the_unit_of_the_sensor() -> None:
     assert plant.sites[0].subscribe == ("w/#",)
 
 
+def test_codes_say_what_the_texts_of_a_measured_sensor_stand_for() -> None:
+    plant = read_plant_text(
+        "version: 1\n"
+        "sites: [{name: w, areas: [{name: a, assets: [{name: P, sensors:"
+        " [{name: valve, unit: '', topic: w/v, codes: {open: 1, off: 0, half: .5}}]}]}]}]\n",
+        file="plant.yaml",
+    )
+    (valve,) = plant.sensors
+    assert (valve.kind, dict(valve.codes)) == (SensorKind.MEASURED, {"open": 1.0, "off": 0.0, "half": 0.5})
+
+
 def test_a_plant_of_ten_thousand_sensors_is_read() -> None:
     lines = ["version: 1", "sites:", "  - name: w", "    areas:", "      - name: a", "        assets:"]
     for asset in range(1000):

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.routes import topic_filter, topic_pattern
@@ -193,6 +193,7 @@ def test_two_patterns_overlap_where_one_topic_fits_both(one: str, other: str) ->
     assert overlap(topic_filter(one), topic_filter(other)) == bool(both)
 
 
+@example("+/#", "#")
 @given(filters, filters)
 def test_a_filter_covers_a_pattern_when_it_covers_every_topic_of_it(text: str, pattern: str) -> None:
     fitting = [topic for topic in TOPICS if covers(topic_filter(pattern), topic)]
