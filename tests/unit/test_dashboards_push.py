@@ -72,15 +72,19 @@ def boards(tmp_path: Path) -> Path:
 
 def test_board_is_put_into_a_folder_that_is_made_once(boards: Path) -> None:
     with _grafana() as (url, seen):
-        (pushed,) = push(f"{url}/", "token-1", boards)
+        pushed = push(f"{url}/", "token-1", boards)
         push(url, ("admin", "secret"), boards)
-    assert pushed.title == "Plant overview"
-    assert pushed.url == f"{url}/d/precursor-plant-overview/x"
+    assert [(board.title, board.url) for board in pushed] == [
+        ("Alarm performance", f"{url}/d/precursor-alarm-performance/x"),
+        ("Plant overview", f"{url}/d/precursor-plant-overview/x"),
+    ]
     assert [(method, path) for method, path, _, _ in seen] == [
         ("GET", "/api/folders/precursor"),
         ("POST", "/api/folders"),
         ("POST", "/api/dashboards/db"),
+        ("POST", "/api/dashboards/db"),
         ("GET", "/api/folders/precursor"),
+        ("POST", "/api/dashboards/db"),
         ("POST", "/api/dashboards/db"),
     ]
     assert seen[0][2] == "Bearer token-1"
@@ -88,7 +92,7 @@ def test_board_is_put_into_a_folder_that_is_made_once(boards: Path) -> None:
     body = seen[2][3]
     assert body["overwrite"] is True
     assert body["folderUid"] == "precursor"
-    assert body["dashboard"]["uid"] == "precursor-plant-overview"
+    assert body["dashboard"]["uid"] == "precursor-alarm-performance"
 
 
 @pytest.mark.parametrize(
