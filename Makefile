@@ -36,7 +36,8 @@ test: setup-dev ## the tests
 	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
 
 # What speaks to brokers and people, and is the same on every edition.
-NOT_OF_THE_STORE := $(addsuffix .py,api_commands api_devices bench broker_security devices_cli embedded gateways mqtt_source \
+NOT_OF_THE_STORE := $(addsuffix .py,alarms_cli alarms_in_the_engine api_alarms api_commands api_devices \
+	bench bench_detect broker_security devices_cli embedded gateways mqtt_source \
 	no_loss sensor_findings simulators_mqtt sparkplug_session)
 # Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
 test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache

@@ -29,6 +29,7 @@ _TRAPS = {
     "C": ("the coulomb", "degC", ("charge",)),
     "F": ("the farad", "degF", ("capacit",)),
     "Nm": ("number times metre", "N*m", ()),
+    "pH": ("the picohenry", '"" and pH as the quantity', ("inductance",)),
     "U/min": ("enzyme units a minute", "rpm", ("enzyme",)),
     "bar(g)": ("bar times gram", "bar, and say gauge pressure in quantity", ()),
     "mbar(g)": ("millibar times gram", "mbar, and say gauge pressure in quantity", ()),

@@ -86,6 +86,9 @@ def backtest(
     from precursor.plantfile.reader import open_plant_file
 
     since, until = _utc(begin), _utc(end)
+    if data is None and until is not None:
+        # Nothing is heard of the future: every machine would be silent there.
+        until = min(until, datetime.now(UTC))
     if since is not None and until is not None and since >= until:
         raise click.BadParameter(f"--from {since:%Y-%m-%d %H:%M:%S} is not before --to {until:%Y-%m-%d %H:%M:%S}")
     if data is None and (topic_map is not None or timezone is not None):
