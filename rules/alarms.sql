@@ -122,15 +122,22 @@ FROM told
 ORDER BY began_at, key
 
 -- name: end_orphans
--- An alarm whose rule was retired can never clear by itself.
+-- An alarm whose rule was retired, or has this limit no more, can never clear by itself.
 WITH ended AS (
     UPDATE alarm a SET ended_at = greatest(a.began_at, a.peak_at)
     FROM rule r
-    WHERE a.rule_id = r.id AND a.ended_at IS NULL AND r.retired_at IS NOT NULL
-    RETURNING a.id, a.rule_id, a.ended_at
+    WHERE a.rule_id = r.id AND a.ended_at IS NULL
+      AND (r.retired_at IS NOT NULL
+           OR CASE a.side WHEN 'high_high' THEN r.high_high IS NULL WHEN 'high' THEN r.high IS NULL
+                          WHEN 'low' THEN r.low IS NULL WHEN 'low_low' THEN r.low_low IS NULL
+                          ELSE num_nonnulls(r.high_high, r.high, r.low, r.low_low) > 0 END)
+    RETURNING a.id, a.rule_id, a.ended_at, r.retired_at
 ), noted AS (
     INSERT INTO alarm_event (alarm_id, rule_id, kind, at, note)
-    SELECT id, rule_id, 'cleared', ended_at, 'the rule was taken out of the plant file' FROM ended
+    SELECT id, rule_id, 'cleared', ended_at,
+           CASE WHEN retired_at IS NULL THEN 'the rule has this limit no more'
+                ELSE 'the rule was taken out of the plant file' END
+    FROM ended
     ON CONFLICT DO NOTHING
 )
 SELECT id FROM ended

@@ -428,6 +428,19 @@ async def test_the_state_says_who_keeps_an_alarm_silent_and_until_when(plant: as
     assert len(await plant.fetch("SELECT * FROM alarm_state")) == 2
 
 
+async def test_an_alarm_of_a_limit_that_the_rule_has_no_more_ends_and_one_of_another_stays(
+    plant: asyncpg.Connection,
+) -> None:
+    await record(plant, [change(1), change(1, side=Side.HIGH_HIGH), change(4)])
+    assert await alarm_store.end_orphans(plant) == ()
+    await plant.execute("UPDATE rule SET high = NULL WHERE id = 1")
+    await plant.execute("UPDATE rule SET kind = 'limit', low = 1 WHERE id = 4")
+    assert len(await alarm_store.end_orphans(plant)) == 2
+    assert [row["side"] for row in await plant.fetch("SELECT side FROM alarm WHERE ended_at IS NULL")] == ["high_high"]
+    notes = await plant.fetch("SELECT DISTINCT note FROM alarm_event WHERE kind = 'cleared'")
+    assert [row["note"] for row in notes] == ["the rule has this limit no more"]
+
+
 async def test_an_alarm_of_a_retired_rule_ends_and_says_why(plant: asyncpg.Connection) -> None:
     await record(plant, [change(1)])
     await plant.execute("UPDATE rule SET retired_at = $1 WHERE id = 1", T0 + HOUR)
