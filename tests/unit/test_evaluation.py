@@ -131,3 +131,13 @@ def test_a_delay_runs_out_by_a_tick_and_the_tick_repeats_from_the_journal() -> N
     again = resumed.resume(Recovered(parts={}, entries=(reading, tick)))
     assert [change.key for change in again] == [raised.key]
     assert not resumed.waiting().size or resumed.tick(tick).changes == ()
+
+
+def test_the_delay_of_an_alarm_on_a_score_runs_out_when_what_it_is_of_falls_silent() -> None:
+    evaluation = Evaluation(PLANT, (rule(1, SCORE, 8.0, 3600.0),))
+    batch = history()
+    assert evaluation.fold(evaluation.select(batch)).changes == ()
+    assert evaluation.waiting().tolist() == [VIBRATION], "nobody sends a score"
+    until = int(batch.time.max()) + 2 * 3600 * SECOND
+    changes = evaluation.tick(Tick(sensor_id=np.array([VIBRATION], np.int32), now=np.array([until]))).changes
+    assert [change.kind for change in changes] == [ChangeKind.RAISED]
