@@ -88,7 +88,10 @@ def backtest(
     since, until = _utc(begin), _utc(end)
     if data is None and until is not None:
         # Nothing is heard of the future: every machine would be silent there.
-        until = min(until, datetime.now(UTC))
+        now = datetime.now(UTC)
+        if since is not None and now <= since < until:
+            raise click.BadParameter(f"--from {since:%Y-%m-%d %H:%M:%S} lies in the future: no readings are stored yet")
+        until = min(until, now)
     if since is not None and until is not None and since >= until:
         raise click.BadParameter(f"--from {since:%Y-%m-%d %H:%M:%S} is not before --to {until:%Y-%m-%d %H:%M:%S}")
     if data is None and (topic_map is not None or timezone is not None):

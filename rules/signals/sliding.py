@@ -9,6 +9,7 @@ reading does. Windows with readings further apart than 1/32 of their length are 
 than they should by at most that much. So a rule takes at most some 5 kB, whatever the window and the rate.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -51,7 +52,7 @@ class Windows:
     summary: Numbers
 
 
-class Sliding(Block):
+class Sliding(Block, ABC):
     """Windows of all rules of a kind.
 
     Args:
@@ -84,9 +85,9 @@ class Sliding(Block):
             [rule.id * _GOLDEN % int(window) for rule, window in zip(rules, self._window, strict=True)], np.int64
         )
 
+    @abstractmethod
     def features(self, value: npt.NDArray[np.float64], into_block: npt.NDArray[np.int64], place: Index) -> Numbers:
         """What a reading is to the summary, one row each; `into_block`: us since the beginning of its block."""
-        raise NotImplementedError
 
     def earlier(self, summary: Numbers, place: Index) -> Numbers:
         """A summary of the block before as seen from this one."""
