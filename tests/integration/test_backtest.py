@@ -533,7 +533,6 @@ def test_a_range_without_readings_is_still_a_report(folder: Path) -> None:
     [
         pytest.param(("--assets", "P-2"), "no asset 'P-2' (did you mean 'P-1'?)", id="unknown asset"),
         pytest.param(("--from", "2026-09-02", "--to", "2026-09-01"), "is not before --to", id="turned round"),
-        pytest.param(("--from", "2999-01-01", "--to", "2999-02-01"), "lies in the future", id="the future"),
         pytest.param(("--html", "nowhere/page.html"), "there is no folder", id="no folder for the page"),
         pytest.param(("--labels", "rules.yaml"), "rules.yaml:1: no column asset", id="labels"),
         pytest.param(("--topic-map", "rules.yaml"), "rules.yaml:", id="topic map"),
@@ -548,6 +547,15 @@ def test_what_is_typed_wrong_is_told(
 
     assert found.exception is not None
     assert said in f"{found.output}{found.exception}"
+
+
+def test_stored_readings_of_the_future_are_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+    found = typed("backtest", "rules.yaml", "--from", "2999-01-01", "--to", "2999-02-01")
+
+    assert found.exception is not None
+    assert "--from 2999-01-01 00:00:00 lies in the future" in found.output
 
 
 @pytest.mark.parametrize(
