@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.door_checks import DoorCheckState
-from models import registry
+from models import kinds
 from models.contract import Detector
 from models.operating import RunningGate
 from rules.definition import Rule
@@ -187,7 +187,7 @@ def _build_detectors(plant: Plant) -> dict[str, Detector]:
     for sensor in plant.sensors:
         if sensor.detector is not None:
             chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
-    return {kind: registry.build(kind, sensors) for kind, sensors in sorted(chosen.items())}
+    return {kind: kinds.build(kind, sensors) for kind, sensors in sorted(chosen.items())}
 
 
 def _state_sensors(plant: Plant) -> dict[int, int]:

@@ -62,7 +62,7 @@ class DetectorSpec:
     """Which detector scores a sensor, and its parameters where they are not the defaults."""
 
     kind: str
-    """a key of `models.registry.DETECTORS`"""
+    """a key of `models.kinds.DETECTORS`"""
     parameters: Mapping[str, float] = field(default_factory=dict)
 
 

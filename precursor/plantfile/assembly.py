@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
-from models import registry
+from models import kinds
 from precursor.plantfile.checks import door_checks
 from precursor.plantfile.definition import (
     AreaDefinition,
@@ -203,7 +203,7 @@ class Assembly:
         if detector.kind == NOBODY:
             return
         try:
-            registry.validate(detector.kind, detector.__pydantic_extra__)
+            kinds.validate(detector.kind, detector.__pydantic_extra__)
         except ConfigurationError as error:
             self._notes.add((*path, "detector"), str(error))
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.contract import Detector
-from models.registry import DETECTORS, build
+from models.kinds import DETECTORS, build
 from telemetry.batch import ReadingBatch
 from telemetry.errors import StateError
 from telemetry.quality import Quality

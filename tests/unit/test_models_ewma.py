@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.ewma import EwmaDetector
+from models.streaming.ewma import EwmaDetector
 from telemetry.batch import ReadingBatch
 
 DATA = Path(os.environ.get("PRECURSOR_DATA", "../shared/data"))

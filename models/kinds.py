@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from models import ewma, half_space_trees
 from models.contract import Detector
 from models.parameter import Parameter, check, columns
+from models.streaming import ewma, half_space_trees
 from telemetry.errors import ConfigurationError
 
 __all__ = ["DETECTORS", "DetectorKind", "build", "validate"]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.parameter import Parameter
-from models.segments import Segments
+from models.streaming.segments import Segments
 from telemetry.batch import ReadingBatch
 from telemetry.snapshot import pack, unpack
 

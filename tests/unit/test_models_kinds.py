@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from models.registry import DETECTORS, build, validate
+from models.kinds import DETECTORS, build, validate
 from telemetry.errors import ConfigurationError
 
 
@@ -54,6 +54,6 @@ def test_a_sensor_is_given_once() -> None:
 
 def test_river_is_not_imported_before_it_is_needed() -> None:
     program = (
-        "import sys; from models.registry import build; build('ewma', [(1, {})]); sys.exit('river' in sys.modules)"
+        "import sys; from models.kinds import build; build('ewma', [(1, {})]); sys.exit('river' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

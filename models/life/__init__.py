@@ -1,0 +1,1 @@
+"""Remaining life: trends to a limit, age by Weibull, labelled histories; prognoses, and how good they were."""
