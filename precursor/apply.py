@@ -22,7 +22,7 @@ __all__ = ["apply", "apply_plan", "plan_changes"]
 
 _SQL = load_queries("precursor.plantfile")
 _KEYED_BY_TOPIC = ("gateway", "sensor")
-_JSON = frozenset({"codes", "detector", "checks", "options", "tasks", "parts", "skills"})
+_JSON = frozenset({"codes", "detector", "machine", "vibration", "checks", "options", "tasks", "parts", "skills"})
 
 Connection = psycopg.Connection[Any]
 

@@ -8,15 +8,18 @@ from functools import cached_property
 __all__ = [
     "Asset",
     "AssetState",
+    "BearingSpec",
     "DetectorSpec",
     "DoorChecks",
     "Gateway",
+    "Machine",
     "PayloadFormat",
     "Plant",
     "ProvisionRule",
     "Sensor",
     "SensorKind",
     "UnknownNames",
+    "Vibration",
 ]
 
 
@@ -42,6 +45,57 @@ class AssetState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSpec:
+    """Which detector scores a sensor or an asset, and its parameters where they are not the defaults."""
+
+    kind: str
+    """a key of `models.kinds.DETECTORS`; of an asset: of `models.multivariate`'s kinds"""
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    sensors: tuple[str, ...] = ()
+    """of an asset: the sensors it is scored by, full names, in this order; of a speed or load that a sensor's level
+    depends on: those"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BearingSpec:
+    """A rolling-element bearing: by its designation in the catalogue, or by its geometry."""
+
+    designation: str = ""
+    """e.g. 6309; empty: the geometry is given"""
+    rollers: int = 0
+    roller_diameter_mm: float = 0.0
+    pitch_diameter_mm: float = 0.0
+    contact_angle_deg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What analysis has to know of a machine. Everything may be unknown."""
+
+    group: int | None = None
+    """ISO 20816-3: 1 (above 300 kW) or 2 (15 to 300 kW)"""
+    foundation: str | None = None
+    """rigid or flexible"""
+    speed_rpm: float | None = None
+    """nominal speed of the shaft"""
+    speed_sensor: str | None = None
+    """full name of the sensor that measures it, in rpm or Hz"""
+    bearings: tuple[BearingSpec, ...] = ()
+    teeth: int | None = None
+    """of the gear on the shaft"""
+    blades: int | None = None
+    """of impeller or rotor"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vibration:
+    """How the waveforms of a sensor are analysed, where that is not as for the whole machine."""
+
+    bearings: tuple[BearingSpec, ...] = ()
+    """those near the sensor; empty: those of the machine"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """A machine or part of one, in the tree of its plant."""
 
@@ -55,15 +109,9 @@ class Asset:
     """pump, motor, fan ...; free text of the plant file"""
     criticality: int
     """1 (a failure hardly matters) to 5 (it stops the plant)"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorSpec:
-    """Which detector scores a sensor, and its parameters where they are not the defaults."""
-
-    kind: str
-    """a key of `models.kinds.DETECTORS`"""
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    machine: Machine = Machine()
+    detector: DetectorSpec | None = None
+    """how it is scored by several of its sensors together; None: not"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +153,13 @@ class Sensor:
     offset: float = 0.0
     codes: Mapping[str, float] = field(default_factory=dict)
     """what a text value means as a number, e.g. {"running": 1}"""
+    computed: str = ""
+    """derived sensors: what they are: score, anomaly, contribution, the name of a feature ...; empty: not derived"""
     source_id: int | None = None
-    """derived sensors: the sensor they are computed from"""
+    """derived sensors: the sensor they are computed from; None: from several"""
     detector: DetectorSpec | None = None
+    vibration: Vibration | None = None
+    """how its waveforms are analysed; None: they are stored only"""
     checks: DoorChecks = DoorChecks()
 
 

@@ -155,6 +155,7 @@ class Assembly:
                     kind=SensorKind.DERIVED,
                     quantity="anomaly score",
                     unit="",
+                    computed="score",
                     source=name,
                 )
             )

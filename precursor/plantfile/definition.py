@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rules.definition import Priority
-from telemetry.plant import DetectorSpec, DoorChecks, Gateway, SensorKind
+from telemetry.plant import DetectorSpec, DoorChecks, Gateway, Machine, SensorKind, Vibration
 
 __all__ = [
     "AreaDefinition", "AssetDefinition", "JobPlanDefinition", "PlantDefinition", "RuleDefinition",
@@ -42,6 +42,9 @@ class AssetDefinition:
     parent: str | None
     asset_class: str
     criticality: int
+    machine: Machine = field(default_factory=Machine)
+    detector: DetectorSpec | None = None
+    """how it is scored by several of its sensors together; None: not"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,13 @@ class SensorDefinition:
     offset: float = 0.0
     """stored = sent * factor + offset"""
     codes: Mapping[str, float] = field(default_factory=dict)
+    computed: str = ""
+    """derived sensors: what they are, as in `telemetry.plant.Sensor`"""
     source: str | None = None
-    """derived sensors: the full name of the sensor they are computed from"""
+    """derived sensors: the full name of the sensor they are computed from; None: from several"""
     detector: DetectorSpec | None = None
+    vibration: Vibration | None = None
+    """how its waveforms are analysed; None: they are stored only"""
     checks: DoorChecks = field(default_factory=DoorChecks)
     """in the stored unit"""
 

@@ -31,7 +31,7 @@ JOIN site ON site.id = gateway.site_id
 -- name: read_asset
 SELECT asset.id, asset.name AS key, asset.retired_at IS NOT NULL AS retired,
        asset.name, asset.title, site.name AS site, area.name AS area, parent.name AS parent,
-       asset.asset_class, asset.criticality, asset.origin
+       asset.asset_class, asset.criticality, asset.machine, asset.detector, asset.origin
 FROM asset
 JOIN area ON area.id = asset.area_id
 JOIN site ON site.id = area.site_id
@@ -40,8 +40,8 @@ LEFT JOIN asset AS parent ON parent.id = asset.parent_id
 -- name: read_sensor
 SELECT sensor.id, sensor.name AS key, sensor.retired_at IS NOT NULL AS retired,
        sensor.name, sensor.title, asset.name AS asset, sensor.kind, sensor.quantity, sensor.unit, sensor.topic,
-       sensor.factor, sensor."offset", sensor.codes, source.name AS source, sensor.detector,
-       sensor.checks, sensor.origin
+       sensor.factor, sensor."offset", sensor.codes, sensor.computed, source.name AS source,
+       sensor.detector, sensor.vibration, sensor.checks, sensor.origin
 FROM sensor
 JOIN asset ON asset.id = sensor.asset_id
 LEFT JOIN sensor AS source ON source.id = sensor.source_id
@@ -81,31 +81,33 @@ ON CONFLICT (name) DO UPDATE SET
     site_id = excluded.site_id, topic = excluded.topic, options = excluded.options, retired_at = NULL
 
 -- name: put_asset
-INSERT INTO asset (name, title, area_id, parent_id, asset_class, criticality)
+INSERT INTO asset (name, title, area_id, parent_id, asset_class, criticality, machine, detector)
 VALUES (
     %(name)s, %(title)s,
     (SELECT area.id FROM area JOIN site ON site.id = area.site_id WHERE site.name = %(site)s AND area.name = %(area)s),
     (SELECT id FROM asset WHERE name = %(parent)s),
-    %(asset_class)s, %(criticality)s
+    %(asset_class)s, %(criticality)s, %(machine)s, %(detector)s
 )
 ON CONFLICT (name) DO UPDATE SET
     title = excluded.title, area_id = excluded.area_id, parent_id = excluded.parent_id,
-    asset_class = excluded.asset_class, criticality = excluded.criticality, origin = 'plant', retired_at = NULL
+    asset_class = excluded.asset_class, criticality = excluded.criticality, machine = excluded.machine,
+    detector = excluded.detector, origin = 'plant', retired_at = NULL
 
 -- name: put_sensor
 INSERT INTO sensor (
-    name, title, asset_id, kind, quantity, unit, topic, factor, "offset", codes, source_id, detector, checks
+    name, title, asset_id, kind, quantity, unit, topic, factor, "offset", codes, computed, source_id, detector,
+    vibration, checks
 )
 VALUES (
     %(name)s, %(title)s, (SELECT id FROM asset WHERE name = %(asset)s), %(kind)s, %(quantity)s, %(unit)s, %(topic)s,
-    %(factor)s, %(offset)s, %(codes)s, (SELECT id FROM sensor WHERE name = %(source)s), %(detector)s,
-    %(checks)s
+    %(factor)s, %(offset)s, %(codes)s, %(computed)s, (SELECT id FROM sensor WHERE name = %(source)s), %(detector)s,
+    %(vibration)s, %(checks)s
 )
 ON CONFLICT (name) DO UPDATE SET
     title = excluded.title, asset_id = excluded.asset_id, kind = excluded.kind, quantity = excluded.quantity,
     unit = excluded.unit, topic = excluded.topic, factor = excluded.factor, "offset" = excluded."offset",
-    codes = excluded.codes, source_id = excluded.source_id, detector = excluded.detector,
-    checks = excluded.checks, origin = 'plant', retired_at = NULL
+    codes = excluded.codes, computed = excluded.computed, source_id = excluded.source_id,
+    detector = excluded.detector, vibration = excluded.vibration, checks = excluded.checks, origin = 'plant', retired_at = NULL
 
 -- name: put_job_plan
 INSERT INTO job_plan (name, title, tasks, parts, skills, labour_hours, due_within_s)

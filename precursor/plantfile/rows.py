@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from precursor.plantfile.definition import PlantDefinition, RuleDefinition, SensorDefinition
+from precursor.plantfile.definition import AssetDefinition, PlantDefinition, RuleDefinition, SensorDefinition
 from telemetry.plant import Gateway, PayloadFormat, UnknownNames
 
 __all__ = ["TABLES", "Row", "rows"]
@@ -25,7 +25,7 @@ def rows(definition: PlantDefinition) -> dict[str, dict[str, Row]]:
         "site": {site.name: {**asdict(site), "subscribe": list(site.subscribe)} for site in definition.sites},
         "area": {f"{area.site}/{area.name}": {**asdict(area), **_OURS} for area in definition.areas},
         "gateway": {gateway.name: _gateway(gateway) for gateway in definition.gateways},
-        "asset": {asset.name: {**asdict(asset), **_OURS} for asset in definition.assets},
+        "asset": {asset.name: _asset(asset) for asset in definition.assets},
         "sensor": {sensor.name: _sensor(sensor) for sensor in definition.sensors},
         "job_plan": {
             plan.name: {
@@ -43,13 +43,33 @@ def rows(definition: PlantDefinition) -> dict[str, dict[str, Row]]:
     }
 
 
+def _asset(asset: AssetDefinition) -> Row:
+    return {
+        **asdict(asset),
+        "machine": _stated(asdict(asset.machine)),
+        "detector": asset.detector and _stated(asdict(asset.detector)),
+        **_OURS,
+    }
+
+
+def _stated(found: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is written down as JSON: what is not said is not written."""
+    return {name: _json(value) for name, value in found.items() if value not in (None, (), "", {}, 0)}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_stated(each) if isinstance(each, Mapping) else each for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
 def _sensor(sensor: SensorDefinition) -> Row:
-    detector = sensor.detector
     return {
         **asdict(sensor),
         "kind": str(sensor.kind),
         "codes": dict(sensor.codes),
-        "detector": detector and {"kind": detector.kind, "parameters": dict(detector.parameters)},
+        "detector": sensor.detector and _stated(asdict(sensor.detector)),
+        "vibration": sensor.vibration and _stated(asdict(sensor.vibration)),
         "checks": {name: limit for name, limit in asdict(sensor.checks).items() if limit is not None},
         **_OURS,
     }

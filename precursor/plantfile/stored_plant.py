@@ -67,6 +67,8 @@ def _sensor(sensor: Sensor, plant: Plant) -> SensorDefinition:
         factor=sensor.factor,
         offset=sensor.offset,
         codes=sensor.codes,
+        computed=sensor.computed,
+        vibration=sensor.vibration,
         source=None if sensor.source_id is None else plant.sensor_by_id[sensor.source_id].name,
         detector=sensor.detector,
         checks=sensor.checks,

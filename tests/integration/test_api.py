@@ -35,7 +35,8 @@ INSERT INTO sensor (name, asset_id, kind, quantity, unit, topic) VALUES
     ('pump-1.temperature', 1, 'measured', 'temperature', 'degC', 'north/pump-1/temperature'),
     ('pump-1.state', 1, 'state', 'state', '', 'north/pump-1/state'),
     ('fan-2.state', 3, 'state', 'state', '', 'north/fan-2/state');
-INSERT INTO sensor (name, asset_id, kind, unit, source_id) VALUES ('pump-1.temperature.score', 1, 'derived', '', 1);
+INSERT INTO sensor (name, asset_id, kind, computed, unit, source_id)
+VALUES ('pump-1.temperature.score', 1, 'derived', 'score', '', 1);
 INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, priority, failure_mode)
 VALUES ('hot', 'pump-1.temperature', 1, 1, 'degC', 80, 3, 'bearing_wear');
 INSERT INTO work_order (asset_id, failure_mode, status, priority, title, opened_at, due_at, first_seen_at, last_seen_at,

@@ -38,14 +38,14 @@ INSERT INTO site (name) VALUES ('north');
 INSERT INTO area (site_id, name) VALUES (1, 'water');
 INSERT INTO asset (name, area_id) VALUES ('P-101', 1), ('P-102', 1), ('F''1', 1);
 INSERT INTO asset (name, area_id, retired_at) VALUES ('X-9', 1, now());
-INSERT INTO sensor (name, asset_id, kind, quantity, unit, source_id) VALUES
-    ('P-101.vibration', 1, 'measured', 'velocity_rms', 'mm/s', NULL),
-    ('P-101.temperature', 1, 'measured', 'temperature', 'degC', NULL),
-    ('P-101.state', 1, 'state', 'state', '', NULL),
-    ('P-101.vibration.score', 1, 'derived', 'score', 'dimensionless', 1),
-    ('P-102.vibration', 2, 'measured', 'velocity_rms', 'mm/s', NULL),
-    ('P-102.state', 2, 'state', 'state', '', NULL),
-    ('F''1.kurtosis', 3, 'measured', 'kurtosis', 'dimensionless', NULL);
+INSERT INTO sensor (name, asset_id, kind, quantity, unit, computed, source_id) VALUES
+    ('P-101.vibration', 1, 'measured', 'velocity_rms', 'mm/s', '', NULL),
+    ('P-101.temperature', 1, 'measured', 'temperature', 'degC', '', NULL),
+    ('P-101.state', 1, 'state', 'state', '', '', NULL),
+    ('P-101.vibration.score', 1, 'derived', 'score', 'dimensionless', 'score', 1),
+    ('P-102.vibration', 2, 'measured', 'velocity_rms', 'mm/s', '', NULL),
+    ('P-102.state', 2, 'state', 'state', '', '', NULL),
+    ('F''1.kurtosis', 3, 'measured', 'kurtosis', 'dimensionless', '', NULL);
 INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, low, priority, failure_mode) VALUES
     ('unlike-before', 'P-101.vibration.score', 1, 4, 'dimensionless', 8, NULL, 2, 'bearing_wear'),
     ('vibration-severe', 'P-101.vibration', 1, 1, 'mm/s', 7.1, NULL, 3, 'bearing_wear'),

@@ -51,7 +51,7 @@ INSERT INTO asset (name, area_id, parent_id) VALUES ('M-1', 1, 1);
 INSERT INTO asset (name, area_id) VALUES ('F-2', 1);
 INSERT INTO sensor (name, asset_id, unit) VALUES ('P-1.vib', 1, 'mm/s'), ('M-1.temp', 2, 'degC');
 INSERT INTO sensor (name, asset_id, kind) VALUES ('P-1.state', 1, 'state');
-INSERT INTO sensor (name, asset_id, kind, source_id) VALUES ('P-1.vib.score', 1, 'derived', 1);
+INSERT INTO sensor (name, asset_id, kind, computed, source_id) VALUES ('P-1.vib.score', 1, 'derived', 'score', 1);
 INSERT INTO sensor (name, asset_id, retired_at) VALUES ('F-2.old', 3, '2026-01-01Z');
 """
 IDS = [1, 2, 3, 4, 5]

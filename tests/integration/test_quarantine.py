@@ -45,7 +45,8 @@ INSERT INTO sensor (name, asset_id, unit, factor, "offset") VALUES
     ('P-1.temp', 1, 'degC', 1, 0), ('P-1.speed', 1, 'rpm', 60, 0);
 INSERT INTO sensor (name, asset_id, kind, codes)
 VALUES ('P-1.state', 1, 'state', '{"off": 0, "on": 1, "fault": 2}');
-INSERT INTO sensor (name, asset_id, kind, source_id) VALUES ('P-1.temp.score', 1, 'derived', 1);
+INSERT INTO sensor (name, asset_id, kind, computed, source_id)
+VALUES ('P-1.temp.score', 1, 'derived', 'score', 1);
 INSERT INTO sensor (name, asset_id, retired_at) VALUES ('P-1.old', 1, now());
 """
 

@@ -31,11 +31,11 @@ PLANT = """
 INSERT INTO site (name) VALUES ('north');
 INSERT INTO area (site_id, name) VALUES (1, 'hall');
 INSERT INTO asset (name, area_id) SELECT 'pump-' || number, 1 FROM generate_series(1, 20) AS number;
-INSERT INTO sensor (name, asset_id, kind, source_id)
+INSERT INTO sensor (name, asset_id, kind, computed, source_id)
 SELECT format('pump-%s.%s', (number - 1) / 5 + 1, (ARRAY['state', 'a', 'b', 'c', 'a.score'])[(number - 1) % 5 + 1]),
        (number - 1) / 5 + 1,
        (ARRAY['state', 'measured', 'measured', 'measured', 'derived'])[(number - 1) % 5 + 1],
-       CASE WHEN number % 5 = 0 THEN number - 3 END
+       CASE WHEN number % 5 = 0 THEN 'score' ELSE '' END, CASE WHEN number % 5 = 0 THEN number - 3 END
 FROM generate_series(1, 100) AS number;
 INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, priority, failure_mode)
 VALUES ('hot', 'pump-1.a', 1, 2, '', 80, 3, 'bearing_wear');

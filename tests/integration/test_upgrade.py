@@ -56,7 +56,7 @@ INSERT INTO asset (name, area_id, parent_id) VALUES ('pump-1.motor', 1, 1);
 INSERT INTO sensor (name, asset_id, kind, codes) VALUES ('pump-1.state', 1, 'state', '{"run": 1, "off": 0}');
 INSERT INTO sensor (name, asset_id) VALUES ('pump-1.vib', 1), ('fan-2.vib', 2);
 INSERT INTO sensor (name, asset_id, retired_at) VALUES ('pump-1.old', 1, '2026-03-20');
-INSERT INTO sensor (name, asset_id, kind, source_id) VALUES ('pump-1.score', 1, 'derived', 2);
+INSERT INTO sensor (name, asset_id, kind, computed, source_id) VALUES ('pump-1.score', 1, 'derived', 'score', 2);
 INSERT INTO job_plan (name, due_within_s, tasks) VALUES ('bearing', 86400, '["open", {"torque": 12.5}]');
 INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, priority, job_plan)
 SELECT 'vib-high', name, asset_id, id, unit, 7.1, 1, 'bearing' FROM sensor WHERE id = 2;
