@@ -8,7 +8,7 @@ import numpy as np
 
 from models.contract import Detector
 from models.parameter import Parameter, check, columns
-from models.streaming import ewma, half_space_trees
+from models.streaming import auto, cusum, ewma, half_space_trees
 from telemetry.errors import ConfigurationError
 
 __all__ = ["DETECTORS", "DetectorKind", "build", "validate"]
@@ -26,10 +26,20 @@ class DetectorKind:
 
 DETECTORS: Mapping[str, DetectorKind] = MappingProxyType(
     {
+        "auto": DetectorKind(
+            make=auto.AutoDetector,
+            parameters=auto.PARAMETERS,
+            title="shifts and drifts of the level, for any measured sensor and any number of them",
+        ),
+        "cusum": DetectorKind(
+            make=cusum.CusumDetector,
+            parameters=cusum.PARAMETERS,
+            title="two-sided CUSUM: small lasting changes and slow drifts",
+        ),
         "ewma": DetectorKind(
             make=ewma.EwmaDetector,
             parameters=ewma.PARAMETERS,
-            title="robust EWMA control chart: score in sigmas, for any number of sensors",
+            title="robust EWMA control chart: shifts of the level",
         ),
         "half_space_trees": DetectorKind(
             make=half_space_trees.HalfSpaceTreesDetector,

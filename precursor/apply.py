@@ -106,10 +106,17 @@ def _retirements(wanted: Mapping[str, Mapping[str, Row]], stored: Mapping[str, M
         if key not in wanted[table] and not row["retired"]
     }
     kept = set[tuple[str, str]]()
-    found = {place for place, row in living.items() if row.get("origin", "plant") != "plant"}
+    found = {place for place, row in living.items() if row.get("origin", "plant") not in {"plant", "model"}}
     while found:
         kept |= found
         found = {owner for place in found for owner in _owners(place[0], living[place])} & living.keys() - kept
+    # What a model in use writes to stays as long as its asset does.
+    going = living.keys() - kept
+    kept |= {
+        place
+        for place in going
+        if living[place].get("origin") == "model" and ("asset", living[place]["asset"]) not in going
+    }
     for table in reversed(TABLES):
         for key in sorted(key for kind, key in living.keys() - kept if kind == table):
             yield Change(action=Action.RETIRE, table=table, name=key)

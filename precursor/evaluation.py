@@ -1,6 +1,5 @@
 """The fold: readings in, scores and alarm changes out. No I/O, no clock; the same for live data, restart and replay."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,23 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.door_checks import DoorCheckState
-from models import kinds
-from models.contract import Detector
-from models.operating import RunningGate
+from precursor.scoring import Scoring
 from rules.definition import Rule
 from rules.evaluator import RuleEvaluator
 from rules.events import AlarmChange
 from telemetry.batch import ReadingBatch
-from telemetry.journal import Entry, Recovered, Reset, Tick
+from telemetry.journal import Entry, Rebaseline, Recovered, Reset, Tick
 from telemetry.ordering import EventOrder
-from telemetry.plant import Plant, SensorKind
+from telemetry.plant import Plant
 
 __all__ = ["Evaluation", "Folded"]
 
 _CHECKS = "door checks"
 _ORDER = "order"
-_SCORED_ORDER = "order of scored"
-_GATE = "running"
+_REPORT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,33 +50,27 @@ class Evaluation:
     journal: the same way as after a crash.
     """
 
-    def __init__(self, plant: Plant, rules: Sequence[Rule], *, lateness_s: float = 0.0, align_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        rules: Sequence[Rule],
+        *,
+        lateness_s: float = 0.0,
+        align_s: float = 10.0,
+        report_s: float = _REPORT_S,
+    ) -> None:
         self.plant = plant
         self.checks = DoorCheckState(plant.sensors)
         self._order = EventOrder(lateness_s)
-        # Detectors see fewer readings than rules do (none of a machine at rest), in an order of their own.
-        self._scored_order = EventOrder(lateness_s)
-        self._gate = RunningGate(_state_sensors(plant))
+        self._scoring = Scoring(plant, lateness_s=lateness_s, align_s=align_s, report_s=report_s)
         self._rules = RuleEvaluator(rules, align_s=align_s)
-        self._detectors = _build_detectors(plant)
-        self._scored = np.array(
-            sorted(id_ for detector in self._detectors.values() for id_ in detector.sensor_ids.tolist()), np.int32
-        )
-        looked_at = set(self._rules.sensor_ids.tolist())
-        pairs = [(s.source_id, s.id) for s in plant.sensors if s.source_id is not None and s.id in looked_at]
-        self._sources, self._scores = np.array(sorted(pairs), np.int32).reshape(-1, 2).T
+        self._rules_of = [(rule.id, rule.sensor_id) for rule in rules]
+        pairs = self._scoring.sources
+        self._sources, self._scores = pairs[np.isin(pairs[:, 1], self._rules.sensor_ids)].T
         """of scores that rules look at: the sensors they are of, ascending, and the scores"""
-        self._score_of = {
-            sensor.source_id: sensor.id
-            for sensor in plant.sensors
-            if sensor.kind is SensorKind.DERIVED and sensor.source_id is not None
-        }
-        watched = set(self._rules.sensor_ids.tolist())
-        for detector in self._detectors.values():
-            watched.update(detector.sensor_ids.tolist())
-        watched.update(self._gate.state_sensors.tolist())
-        watched.update(self.checks.sensor_ids.tolist())
-        self._watched = np.array(sorted(watched), np.int32)
+        self._watched = np.unique(
+            np.concatenate([self._rules.sensor_ids, self._scoring.sensor_ids, self.checks.sensor_ids])
+        )
 
     def select(self, batch: ReadingBatch) -> ReadingBatch:
         """The readings that anything here looks at; `fold` takes these alone."""
@@ -90,31 +80,11 @@ class Evaluation:
         """Fold newly stored readings, in order of arrival."""
         self.checks.fold(batch)
         ordered = self._order.release(batch)
-        derived = self._scores_of(batch) if self._detectors else ReadingBatch.empty()
+        derived = self._scoring.fold(batch)
         everything = ReadingBatch.concat([ordered.ready, derived]).sorted() if len(derived) else ordered.ready
         behind = self._rules.late
         changes = tuple(self._rules.fold(everything))
         return Folded(derived=derived, changes=changes, late=ordered.late + self._rules.late - behind)
-
-    def _scores_of(self, batch: ReadingBatch) -> ReadingBatch:
-        running = self._gate.running(batch)
-        scored = self._scored_order.release(batch.take(running & np.isin(batch.sensor_id, self._scored))).ready
-        return ReadingBatch.concat([self._score(detector, scored) for detector in self._detectors.values()])
-
-    def _score(self, detector: Detector, ready: ReadingBatch) -> ReadingBatch:
-        seen = ready.take(np.isin(ready.sensor_id, detector.sensor_ids))
-        if not len(seen):
-            return seen
-        score = detector.score(seen)
-        # Unknown (warming up, bad input) is no reading, never 0: 0 would look healthy.
-        known = np.isfinite(score)
-        targets = np.array([self._score_of[sensor] for sensor in detector.sensor_ids.tolist()], np.int32)
-        return ReadingBatch.of(
-            seen.time[known],
-            targets[np.searchsorted(detector.sensor_ids, seen.sensor_id[known])],
-            score[known],
-            seen.quality[known],
-        )
 
     def waiting(self) -> npt.NDArray[np.int32]:
         """Sensors of which the passing of time alone can change an alarm, ascending; of a score: what it is of."""
@@ -129,10 +99,11 @@ class Evaluation:
         told = np.isin(self._sources, tick.sensor_id)
         order = np.argsort(tick.sensor_id)
         ids, now = tick.sensor_id[order], tick.now[order]
-        changes = self._rules.tick(
-            np.concatenate([ids, self._scores[told]]),
-            np.concatenate([now, now[np.searchsorted(ids, self._sources[told])]]),
-        )
+        scores, score = np.unique(self._scores[told], return_inverse=True)
+        # An asset's score is as far as the sensor of it that is furthest.
+        reached = np.full(scores.size, np.iinfo(np.int64).min)
+        np.maximum.at(reached, score, now[np.searchsorted(ids, self._sources[told])])
+        changes = self._rules.tick(np.concatenate([ids, scores]), np.concatenate([now, reached]))
         return Folded(derived=ReadingBatch.empty(), changes=tuple(changes), moved=self._rules.moved)
 
     def reset(self, reset: Reset) -> Folded:
@@ -140,18 +111,20 @@ class Evaluation:
         changes = self._rules.reset(reset.rule_id, reset.at)
         return Folded(derived=ReadingBatch.empty(), changes=tuple(changes))
 
+    def rebaseline(self, rebaseline: Rebaseline) -> Folded:
+        """Some assets are not what they were: what is usual is learned anew, what was unusual about them is over."""
+        scores = set(self._scoring.rebaseline(rebaseline.asset_id).tolist())
+        over = [rule for rule, sensor in self._rules_of if sensor in scores]
+        at = np.full(len(over), rebaseline.at.max(initial=0), np.int64)
+        changes = self._rules.reset(np.array(over, np.int32), at)
+        return Folded(derived=ReadingBatch.empty(), changes=tuple(changes))
+
     def snapshot(self) -> dict[str, bytes]:
         """The whole state, by part."""
         return {name: part.snapshot() for name, part in self._parts().items()} | self._rules.snapshot()
 
     def _parts(self) -> "dict[str, _Part]":
-        return {
-            _CHECKS: self.checks,
-            _ORDER: self._order,
-            _SCORED_ORDER: self._scored_order,
-            _GATE: self._gate,
-            **{f"detector/{kind}": detector for kind, detector in self._detectors.items()},
-        }
+        return {_CHECKS: self.checks, _ORDER: self._order, **self._scoring.parts()}
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
         """Take over what fits of a state, also of one made under another plant.
@@ -178,27 +151,7 @@ class Evaluation:
                 return self.tick(entry)
             case Reset():
                 return self.reset(entry)
+            case Rebaseline():
+                return self.rebaseline(entry)
             case _:
                 return self.fold(self.select(entry))
-
-
-def _build_detectors(plant: Plant) -> dict[str, Detector]:
-    chosen: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
-    for sensor in plant.sensors:
-        if sensor.detector is not None:
-            chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
-    return {kind: kinds.build(kind, sensors) for kind, sensors in sorted(chosen.items())}
-
-
-def _state_sensors(plant: Plant) -> dict[int, int]:
-    """For each sensor with a detector the state sensor of its asset, or of the nearest asset above it that has one."""
-    of_asset = {sensor.asset_id: sensor.id for sensor in plant.sensors if sensor.kind is SensorKind.STATE}
-    found: dict[int, int] = {}
-    for sensor in plant.sensors:
-        asset_id: int | None = sensor.asset_id if sensor.detector is not None else None
-        while asset_id is not None:
-            if asset_id in of_asset:
-                found[sensor.id] = of_asset[asset_id]
-                break
-            asset_id = plant.asset_by_id[asset_id].parent_id
-    return found

@@ -10,6 +10,7 @@ model is active at most and one in shadow: who takes the place retires the one t
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -23,11 +24,12 @@ from telemetry.errors import ConfigurationError
 from telemetry.sql import load_queries
 
 __all__ = [
-    "ModelEvent", "ModelRow", "ModelState", "add_model", "list_events", "list_models", "load_model", "promote",
-    "put_watch", "read_body", "retire", "roll_back",
+    "ModelEvent", "ModelRow", "ModelState", "add_model", "find_model", "list_events", "list_models", "load_model",
+    "promote", "put_watch", "read_body", "retire", "roll_back",
 ]  # fmt: skip
 
 _SQL = load_queries("precursor", "registry.sql")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class ModelState(StrEnum):
@@ -83,7 +85,13 @@ class ModelEvent:
 async def add_model(
     connection: asyncpg.Connection, name: str, artefact: Artefact, *, actor: str, note: str = ""
 ) -> int:
-    """Put a model into the registry, as candidate; returns its version."""
+    """Put a model into the registry, as candidate; returns its version.
+
+    Raises:
+        ConfigurationError: the name is none that a sensor could have: an active model writes to `ASSET.NAME`.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"{name!r} is no name for a model; expected letters, digits, - and _, at most 64")
     body = dump(artefact)
     async with connection.transaction():
         await connection.execute(_SQL["lock_models"])
@@ -162,10 +170,12 @@ async def promote(
                 f"{name} version {version} is {state}; a candidate goes into shadow, one in shadow becomes active"
                 + ("; `precursor models rollback` brings a retired one back" if state is ModelState.RETIRED else "")
             )
-        await load_model(connection, row["id"])
+        artefact = await load_model(connection, row["id"])
         following = _NEXT[state]
         retired = await _make_way(connection, name, following, actor=actor, note=f"version {version} takes its place")
         await _set(connection, row["id"], state, following, actor=actor, note=note)
+        if following is ModelState.ACTIVE:
+            await _make_outputs(connection, name, artefact)
     return following, retired
 
 
@@ -201,11 +211,12 @@ async def roll_back(connection: asyncpg.Connection, name: str, *, actor: str, no
             raise ConfigurationError(
                 f"no model {name!r} was active before; `precursor models list` shows what there is"
             )
-        await load_model(connection, before["id"])
+        artefact = await load_model(connection, before["id"])
         retired = await _make_way(
             connection, name, ModelState.ACTIVE, actor=actor, note=f"rolled back to version {before['version']}"
         )
         await _set(connection, before["id"], ModelState.RETIRED, ModelState.ACTIVE, actor=actor, note=note)
+        await _make_outputs(connection, name, artefact)
     return retired, before["version"]
 
 
@@ -222,6 +233,16 @@ async def put_watch(
     await connection.execute(_SQL["put_watch"], model_id, begin, end, json.dumps(drift), json.dumps(performance))
 
 
+async def find_model(connection: asyncpg.Connection, name: str, version: int) -> ModelRow:
+    """One model.
+
+    Raises:
+        ConfigurationError: there is none of this name and version.
+    """
+    await _find(connection, name, version)
+    return next(row for row in await list_models(connection, name, retired=True) if row.version == version)
+
+
 async def _find(connection: asyncpg.Connection, name: str, version: int) -> asyncpg.Record:
     row = await connection.fetchrow(_SQL["find_model"], name, version)
     if row is None:
@@ -229,6 +250,12 @@ async def _find(connection: asyncpg.Connection, name: str, version: int) -> asyn
             f"there is no model {name!r} of version {version}; `precursor models list` shows what there is"
         )
     return row
+
+
+async def _make_outputs(connection: asyncpg.Connection, name: str, artefact: Artefact) -> None:
+    """The sensors that an active model writes to; a running engine takes them over with the plant's revision."""
+    if await connection.fetch(_SQL["add_outputs"], name, list(artefact.metadata.assets)):
+        await connection.execute(_SQL["count_revision"])
 
 
 async def _make_way(

@@ -56,3 +56,16 @@ LIMIT 1
 INSERT INTO model_watch (model_id, begin_at, end_at, drift, performance) VALUES ($1, $2, $3, $4::jsonb, $5::jsonb)
 ON CONFLICT (model_id, end_at) DO UPDATE SET
     begin_at = excluded.begin_at, drift = excluded.drift, performance = excluded.performance, watched_at = now()
+
+-- name: add_outputs
+-- $1: a model's name; $2: assets. The sensors it writes to, where there are none yet; a retired one comes back.
+INSERT INTO sensor (name, title, asset_id, kind, quantity, unit, computed, origin)
+SELECT asset.name || '.' || $1, 'Anomaly score of the model ' || $1, asset.id, 'derived', 'anomaly score', '', 'model',
+       'model'
+FROM asset
+WHERE asset.name = ANY ($2::text[]) AND asset.retired_at IS NULL
+ON CONFLICT (name) DO UPDATE SET retired_at = NULL WHERE sensor.origin = 'model' AND sensor.retired_at IS NOT NULL
+RETURNING id
+
+-- name: count_revision
+UPDATE plant_revision SET revision = revision + 1, applied_at = now()

@@ -142,7 +142,7 @@ async def _say_without_plant(dsn: str) -> None:
 
 async def _schedule(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     async with connectors(settings) as told:
-        await Scheduler(dsn, told, parts.retention_policy(settings)).run(stop)
+        await Scheduler(dsn, told, parts.retention_policy(settings), settings.models).run(stop)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,13 +8,17 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
 
 from cbm import state_rollup
-from precursor.settings import Settings
+from precursor.settings import ModelSettings, Settings
+from precursor.training.retraining import retrain_models
+from precursor.training.watching import watch_models
 from telemetry import database, rollups
 from telemetry.batch import to_micros
 from telemetry.editions import detect_async
 from telemetry.errors import ConfigurationError, TransientError
+from telemetry.plant_store import load_plant
 from telemetry.retention import Policy, retain
 from workorder_bridge.connector import Connector
 from workorder_bridge.file import FileConnector
@@ -60,10 +64,17 @@ async def connectors(settings: Settings) -> AsyncIterator[list[Connector]]:
 class Scheduler:
     """Runs the periodic jobs until told to stop. A job that fails is said once, and once more when it works again."""
 
-    def __init__(self, dsn: str, told: Sequence[Connector], policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        told: Sequence[Connector],
+        policy: Policy | None = None,
+        models: ModelSettings | None = None,
+    ) -> None:
         self._dsn = dsn
         self._told = told
         self._policy = policy or Policy()
+        self._models = models or ModelSettings()
         self._failing: set[str] = set()
         self._running: set[asyncio.Task[object]] = set()
 
@@ -84,6 +95,19 @@ class Scheduler:
         scheduler.add_job(self._guarded, args=["retention", self._retain], seconds=_RETENTION_EVERY_S, **retention)
         if self._told:
             scheduler.add_job(self._guarded, args=["outbox", self._deliver], seconds=_OUTBOX_EVERY_S, **options)
+        watch = options | {"next_run_time": datetime.now(UTC) + timedelta(seconds=_RETENTION_FIRST_S)}
+        scheduler.add_job(
+            self._guarded, args=["models_watch", self._watch_models], hours=self._models.watch_every_h, **watch
+        )
+        retrain = CronTrigger.from_crontab(self._models.retrain_at, timezone=UTC)
+        scheduler.add_job(
+            self._guarded,
+            trigger=retrain,
+            args=["models_retrain", self._retrain_models],
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
         scheduler.start()
         try:
             await stop.wait()
@@ -161,3 +185,17 @@ class Scheduler:
 
     async def _deliver(self, connection: asyncpg.Connection) -> None:
         await deliver_due(connection, self._told, now=datetime.now(UTC))
+
+    @staticmethod
+    async def _watch_models(connection: asyncpg.Connection) -> None:
+        for seen in await watch_models(connection, await load_plant(connection), datetime.now(UTC)):
+            about = {"model": seen.model.name, "version": seen.model.version}
+            if seen.refused:
+                _log.warning("model_refused", **about, error=seen.refused)
+            if seen.drifted:
+                _log.warning("model_drifted", **about, points=seen.drifted, then="train it anew (docs/models.md)")
+
+    async def _retrain_models(self, connection: asyncpg.Connection) -> None:
+        span = timedelta(days=self._models.retrain_days)
+        for done in await retrain_models(connection, await load_plant(connection), datetime.now(UTC), span=span):
+            _log.info("model_retrained", model=done.model.name, version=done.version, said=done.said)

@@ -71,6 +71,7 @@ class SessionOptions:
     limits: DoorLimits = field(default_factory=DoorLimits)
     lateness_s: float = 0.0
     align_s: float = 10.0
+    report_s: float = 300.0
     silence_s: float = 5.0
     tell_within_s: float | None = None
     host: HostOptions = field(default_factory=HostOptions)
@@ -138,7 +139,13 @@ class Session:
             devices = await load_devices(self.connection)
             sparkplug = await load_sparkplug(self.connection)
             gone_before = (await horizons(self.connection)).get(SeriesClass.READINGS)
-        evaluation = Evaluation(plant, rules, lateness_s=self._options.lateness_s, align_s=self._options.align_s)
+        evaluation = Evaluation(
+            plant,
+            rules,
+            lateness_s=self._options.lateness_s,
+            align_s=self._options.align_s,
+            report_s=self._options.report_s,
+        )
         changes = evaluation.resume(recovered)
         transaction = BatchTransaction(
             plant=plant,
@@ -231,11 +238,19 @@ class Session:
         now = datetime.now(UTC)
         for name in await mark_silent(self.connection, now):
             _log.warning("device_silent", device=name)
-        done = [await self.transaction.commit_requests(self.connection)]
+        done = [await self.transaction.commit_requests(self.connection), await self._take_computed()]
         # What stands in the middle of a backlog may be over at its end.
         if time.monotonic() - self._backlog_at > _BACKLOG_S:
             done.append(await self.transaction.annunciate(self.connection, now))
         return [committed for committed in done if committed is not None]
+
+    async def _take_computed(self) -> Committed | None:
+        taken = await self.transaction.commit_computed(self.connection)
+        if taken is None:
+            return None
+        committed, batch = taken
+        self._silence.observe(batch, time.monotonic())
+        return committed
 
     @staticmethod
     def _say_devices(changed: Recorded) -> None:

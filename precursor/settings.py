@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -16,7 +25,7 @@ from pydantic_settings import (
 
 from telemetry.errors import ConfigurationError
 
-__all__ = ["CompressionSettings", "RetentionSettings", "Settings", "read_settings"]
+__all__ = ["CompressionSettings", "ModelSettings", "RetentionSettings", "Settings", "read_settings"]
 
 _FILE = "precursor.toml"
 
@@ -155,6 +164,12 @@ class EvaluationSettings(_Section):
         ge=0,
         description="how far a rule over several sensors waits for the slowest of them, s of event time",
     )
+    score_every_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="a score that says nothing new is stored this often, s of event time; one that crosses its limit,"
+        " or moves beyond it, always is",
+    )
     silence_s: float = Field(
         default=5.0,
         gt=0,
@@ -166,6 +181,30 @@ class EvaluationSettings(_Section):
         description="an alarm that is learnt of later than this after it began is told only if it still stands, s;"
         " none: always, as a replay of old data wants it",
     )
+
+
+class ModelSettings(_Section):
+    """Trained models."""
+
+    watch_every_h: int = Field(
+        default=24, gt=0, description="how often models in use and in shadow are looked at: drift of inputs, alarms, h"
+    )
+    retrain_at: str = Field(
+        default="0 3 1 * *",
+        description="when models in use are trained anew, into shadow: minute hour day month weekday, as in cron, UTC",
+    )
+    retrain_days: int = Field(default=90, gt=0, description="how far back that training looks, days")
+
+    @field_validator("retrain_at")
+    @classmethod
+    def _is_crontab(cls, found: str) -> str:
+        from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - only who sets it pays for it
+
+        try:
+            CronTrigger.from_crontab(found)
+        except ValueError as error:
+            raise ValueError(f"{found!r} is no crontab line: {error}; expected e.g. '0 3 1 * *'") from error
+        return found
 
 
 class ApiSettings(_Section):
@@ -210,6 +249,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     compression: CompressionSettings = CompressionSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    models: ModelSettings = ModelSettings()
     api: ApiSettings = ApiSettings()
     work_orders: WorkOrderSettings = WorkOrderSettings()
     log: LogSettings = LogSettings()

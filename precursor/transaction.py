@@ -1,50 +1,47 @@
 """One batch, one transaction: readings, scores, alarms, work orders, rejections, ledger, journal. Then COMMIT."""
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import numpy as np
-import numpy.typing as npt
 
 from cbm import state_rollup
 from cbm.decision import decide
 from cbm.job_plan import JobPlan
-from ingest.decoded import Decoded, Rejection
-from ingest.door_checks import Finding, Findings, Judged, record_findings
+from ingest.decoded import Decoded
+from ingest.door_checks import record_findings
 from ingest.mqtt_options import Publication
-from ingest.quarantine import Held, hold
-from ingest.reasons import RejectReason
+from ingest.quarantine import hold
 from ingest.registry_store import Recorded, lose_sight, record_changes, record_sightings
 from ingest.sessions import save_metrics, save_nodes
-from ingest.texts import storable
+from precursor.accounting import (
+    account,
+    account_derived,
+    conflicting_blocks,
+    conflicts,
+    findings_of,
+    not_held,
+    rejected_row,
+)
+from precursor.computed import drop_computed, find_computed
 from precursor.evaluation import Evaluation, Folded
 from precursor.requests import open_requests, settle_requests
 from rules import alarm_store
 from rules.definition import Rule
 from rules.events import AlarmChange
 from telemetry import rollups
-from telemetry.batch import ReadingBatch, to_datetime
+from telemetry.batch import ReadingBatch
 from telemetry.edition import Edition
 from telemetry.journal import Journal, Tick
-from telemetry.ledger import LedgerLine, RejectedRow, add_rejected, add_to_ledger
+from telemetry.ledger import add_rejected, add_to_ledger
 from telemetry.plant import Plant, SensorKind
-from telemetry.store import ReadingStore, Written
+from telemetry.store import ReadingStore
 from telemetry.waveform_store import WaveformStore
 from workorder_bridge import store as work_orders
 
 __all__ = ["BatchTransaction", "Committed"]
-
-_TIMES = {
-    RejectReason.FUTURE_TIMESTAMP: Finding.FUTURE,
-    RejectReason.TOO_OLD_TIMESTAMP: Finding.TOO_OLD,
-}
-_DERIVED = "derived"
-"""the ledger's source of what we compute ourselves"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +91,7 @@ class BatchTransaction:
         self._waveforms = WaveformStore(edition)
         self._names = {sensor.id: sensor.name for sensor in plant.sensors}
         self._states = np.array([s.id for s in plant.sensors if s.kind is SensorKind.STATE], np.int32)
+        self._derived = np.array([s.id for s in plant.sensors if s.kind is SensorKind.DERIVED], np.int32)
 
     async def commit(self, connection: asyncpg.Connection, decoded: Decoded, now: datetime) -> Committed:
         """Store, evaluate and account for one batch; all of it or nothing. `now`: the wall clock.
@@ -114,30 +112,23 @@ class BatchTransaction:
                 await state_rollup.touch(connection, new.take(np.isin(new.sensor_id, self._states)))
 
             news = new if decoded.historical is None else batch.take(written.stored & ~decoded.historical)
-            watched = self._evaluation.select(news)
-            folded = Folded(derived=ReadingBatch.empty(), changes=())
-            if len(watched):
-                await self._journal.append(connection, watched, revision=self._plant.revision)
-                folded = self._evaluation.fold(watched)
+            folded = await self._fold(connection, news)
             blocks = await self._waveforms.write(connection, waveforms)
-            lines = [*_account(decoded, written, blocks, held)]
-            stored = [new]
-            if len(folded.derived):
-                scores = await self._store.write(connection, folded.derived)
-                lines += _account_derived(scores)
-                stored.append(folded.derived.take(scores.stored))
+            scores = await self._store.write(connection, folded.derived)
+            lines = account(decoded, written, blocks, held) + account_derived(scores)
+            stored = [new, folded.derived.take(scores.stored)]
             raised, opened = await self._record(connection, folded.changes)
 
             rejections = [
                 *decoded.rejections,
-                *self._conflicts(decoded, batch, written),
-                *self._conflicting_blocks(decoded, blocks),
-                *_not_held(decoded, held),
+                *conflicts(decoded, batch, written, self._names),
+                *conflicting_blocks(decoded, blocks, self._names),
+                *not_held(decoded, held),
             ]
-            await add_rejected(connection, [_row(rejection) for rejection in rejections])
+            await add_rejected(connection, [rejected_row(rejection) for rejection in rejections])
             await add_to_ledger(connection, lines)
             await rollups.touch(connection, ReadingBatch.concat(stored))
-            await record_findings(connection, _findings(decoded, judged, written), now)
+            await record_findings(connection, findings_of(decoded, judged, written), now)
             devices = await self._note_devices(connection, decoded, now)
             if self._journal.checkpoint_due(self._state_bytes):
                 await self._checkpoint_if_outweighed(connection)
@@ -155,6 +146,39 @@ class BatchTransaction:
             commands=tuple(decoded.commands),
         )
 
+    async def commit_computed(self, connection: asyncpg.Connection) -> tuple[Committed, ReadingBatch] | None:
+        """Take in what another process computed, like readings that arrived; None: nothing waits.
+
+        Returns:
+            What it brought, and the readings that came.
+        """
+        found = await find_computed(connection)
+        if found is None:
+            return None
+        # What was computed for a sensor that is retired by now has no place any more.
+        batch = found.batch.take(np.isin(found.batch.sensor_id, self._derived))
+        await self._store.make_room(connection, batch)
+        async with connection.transaction():
+            await drop_computed(connection, found)
+            written = await self._store.write(connection, batch)
+            new = batch.take(written.stored)
+            folded = await self._fold(connection, new)
+            scores = await self._store.write(connection, folded.derived)
+            raised, opened = await self._record(connection, folded.changes)
+            await add_to_ledger(connection, account_derived(written) + account_derived(scores))
+            await rollups.touch(connection, ReadingBatch.concat([new, folded.derived.take(scores.stored)]))
+        committed = Committed(
+            derived=len(new) + len(folded.derived), late=folded.late, alarms_raised=raised, work_orders=opened
+        )
+        return committed, new
+
+    async def _fold(self, connection: asyncpg.Connection, news: ReadingBatch) -> Folded:
+        watched = self._evaluation.select(news)
+        if not len(watched):
+            return Folded(derived=ReadingBatch.empty(), changes=())
+        await self._journal.append(connection, watched, revision=self._plant.revision)
+        return self._evaluation.fold(watched)
+
     async def commit_tick(self, connection: asyncpg.Connection, tick: Tick) -> Committed:
         """Let time pass; nothing is written where nothing comes of it."""
         folded = self._evaluation.tick(tick)
@@ -171,9 +195,14 @@ class BatchTransaction:
             requests = await open_requests(connection)
             if requests is None:
                 return None
-            await self._journal.append(connection, requests.reset, revision=self._plant.revision)
-            folded = self._evaluation.reset(requests.reset)
-            raised, opened = await self._record(connection, folded.changes)
+            changes: list[AlarmChange] = []
+            if requests.reset.rule_id.size:
+                await self._journal.append(connection, requests.reset, revision=self._plant.revision)
+                changes += self._evaluation.reset(requests.reset).changes
+            if requests.rebaseline.asset_id.size:
+                await self._journal.append(connection, requests.rebaseline, revision=self._plant.revision)
+                changes += self._evaluation.rebaseline(requests.rebaseline).changes
+            raised, opened = await self._record(connection, changes)
             await settle_requests(connection, requests)
         return Committed(alarms_raised=raised, work_orders=opened)
 
@@ -251,144 +280,3 @@ class BatchTransaction:
             quarantined=changed.quarantined + heard.quarantined,
             offline=changed.offline,
         )
-
-    def _conflicting_blocks(self, decoded: Decoded, written: Written) -> list[Rejection]:
-        rejections = []
-        for position in np.flatnonzero(written.conflicting).tolist():
-            block = decoded.blocks[position]
-            name = self._names.get(block.waveform.sensor_id, "?")
-            moment = block.waveform.time.isoformat()
-            payload = json.dumps({"sensor": name, "ts": moment, "samples": block.waveform.samples.size}).encode()
-            rejections.append(
-                Rejection(
-                    source=block.source,
-                    topic=name,
-                    reason=RejectReason.CONFLICTING_VALUE,
-                    payload=payload,
-                    payload_bytes=len(payload),
-                    detail=f"{name!r} has another waveform stored for {moment}; the first one stays.",
-                )
-            )
-        return rejections
-
-    def _conflicts(self, decoded: Decoded, batch: ReadingBatch, written: Written) -> list[Rejection]:
-        rejections = []
-        for position in np.flatnonzero(written.conflicting).tolist():
-            name = self._names.get(int(batch.sensor_id[position]), "?")
-            moment = to_datetime(int(batch.time[position])).isoformat()
-            payload = json.dumps(
-                {
-                    "sensor": name,
-                    "ts": moment,
-                    "value": float(batch.value[position]),
-                    "quality": int(batch.quality[position]),
-                }
-            ).encode()
-            rejections.append(
-                Rejection(
-                    source=decoded.sources[int(decoded.source[position])],
-                    topic=name,
-                    reason=RejectReason.CONFLICTING_VALUE,
-                    payload=payload,
-                    payload_bytes=len(payload),
-                    detail=f"{name!r} has another value stored for {moment}; the first one stays.",
-                )
-            )
-        return rejections
-
-
-def _account(decoded: Decoded, written: Written, blocks: Written, held: Held) -> list[LedgerLine]:
-    """Ledger lines of a batch: what was received counts from the messages, the rest from what became of it."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for source, count in decoded.received.items():
-        counts[source, "received", ""] += count
-    for rejection in decoded.rejections:
-        counts[rejection.source, "rejected", rejection.reason.value] += 1
-    for outcome, reason, mask in _outcomes(written):
-        found = np.bincount(decoded.source[mask], minlength=len(decoded.sources))
-        for position in np.flatnonzero(found).tolist():
-            counts[decoded.sources[position], outcome, reason] += int(found[position])
-    for outcome, reason, mask in _outcomes(blocks):
-        for position in np.flatnonzero(mask).tolist():
-            counts[decoded.blocks[position].source, outcome, reason] += 1
-    for position, reading in enumerate(decoded.held):
-        if held.kept[position]:
-            counts[reading.source, "rejected", RejectReason.QUARANTINED.value] += 1
-        elif held.duplicate[position]:
-            counts[reading.source, "duplicate", ""] += 1
-        else:
-            counts[reading.source, "rejected", held.faults[position].reason.value] += 1
-    return [
-        LedgerLine(source=source, outcome=outcome, reason=reason, readings=count)
-        for (source, outcome, reason), count in counts.items()
-        if count
-    ]
-
-
-def _outcomes(written: Written) -> tuple[tuple[str, str, npt.NDArray[np.bool_]], ...]:
-    return (
-        ("stored", "", written.stored),
-        ("duplicate", "", written.duplicate),
-        ("rejected", RejectReason.CONFLICTING_VALUE.value, written.conflicting),
-    )
-
-
-def _findings(decoded: Decoded, judged: Judged, written: Written) -> Findings:
-    """What is to be counted against the sensors of a batch."""
-    findings = judged.findings(written)
-    for (sensor_id, reason), count in decoded.turned_away.items():
-        finding = _TIMES.get(reason)
-        if finding is not None:
-            findings[sensor_id, finding] += count
-    return findings
-
-
-def _not_held(decoded: Decoded, held: Held) -> list[Rejection]:
-    """Readings of unknown names for which there is no room."""
-    rejections = []
-    for position, fault in held.faults.items():
-        reading = decoded.held[position]
-        payload = json.dumps(
-            {"sensor": reading.name, "ts": to_datetime(reading.time_us).isoformat(), "value": reading.value}
-        ).encode()
-        rejections.append(
-            Rejection(
-                source=reading.source,
-                topic=storable(reading.name),
-                reason=fault.reason,
-                payload=payload,
-                payload_bytes=len(payload),
-                detail=fault.detail,
-            )
-        )
-    return rejections
-
-
-def _account_derived(written: Written) -> list[LedgerLine]:
-    counts = (
-        ("received", "", written.stored.size),
-        ("stored", "", int(written.stored.sum())),
-        ("duplicate", "", int(written.duplicate.sum())),
-        ("rejected", RejectReason.CONFLICTING_VALUE.value, int(written.conflicting.sum())),
-    )
-    return [
-        LedgerLine(source=_DERIVED, outcome=outcome, reason=reason, readings=count)
-        for outcome, reason, count in counts
-        if count
-    ]
-
-
-def _row(rejection: Rejection) -> RejectedRow:
-    digest = hashlib.sha256()
-    for part in (rejection.source, rejection.topic, rejection.reason.value, str(rejection.payload_bytes)):
-        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
-    digest.update(rejection.payload)
-    return RejectedRow(
-        digest=digest.digest(),
-        source=rejection.source,
-        topic=rejection.topic,
-        reason=rejection.reason.value,
-        detail=rejection.detail,
-        payload=rejection.payload,
-        payload_bytes=rejection.payload_bytes,
-    )

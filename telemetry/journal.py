@@ -17,11 +17,12 @@ from telemetry.errors import StateError
 from telemetry.snapshot import pack, unpack
 from telemetry.sql import load_queries
 
-__all__ = ["Entry", "Journal", "Recovered", "Reset", "Tick"]
+__all__ = ["Entry", "Journal", "Rebaseline", "Recovered", "Reset", "Tick"]
 
 _SQL = load_queries("telemetry", "journal.sql")
 _TICK = "tick/1"
 _RESET = "reset/1"
+_REBASELINE = "rebaseline/1"
 _MIN_BYTES = 1 << 20
 """journal bytes below which a checkpoint is not worth writing"""
 
@@ -44,7 +45,16 @@ class Reset:
     """µs since 1970, for each rule"""
 
 
-Entry = ReadingBatch | Tick | Reset
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebaseline:
+    """What was usual for some assets is so no more: they were repaired, or changed on purpose."""
+
+    asset_id: npt.NDArray[np.int32]
+    at: npt.NDArray[np.int64]
+    """µs since 1970, for each asset"""
+
+
+Entry = ReadingBatch | Tick | Reset | Rebaseline
 """what the evaluation was told, in one call"""
 
 
@@ -89,6 +99,8 @@ class Journal:
             kind, body = "tick", pack(_TICK, {"sensor_id": entry.sensor_id, "now": entry.now})
         elif isinstance(entry, Reset):
             kind, body = "reset", pack(_RESET, {"rule_id": entry.rule_id, "at": entry.at})
+        elif isinstance(entry, Rebaseline):
+            kind, body = "rebaseline", pack(_REBASELINE, {"asset_id": entry.asset_id, "at": entry.at})
         else:
             kind, body = "readings", entry.to_bytes()
         self._seq = await connection.fetchval(_SQL["append"], kind, revision, body)
@@ -116,4 +128,7 @@ def _read(kind: str, body: bytes) -> Entry:
     if kind == "reset":
         arrays = unpack(_RESET, body)
         return Reset(rule_id=arrays["rule_id"], at=arrays["at"])
+    if kind == "rebaseline":
+        arrays = unpack(_REBASELINE, body)
+        return Rebaseline(asset_id=arrays["asset_id"], at=arrays["at"])
     raise StateError(f"the evaluation journal has an entry of unknown kind {kind!r}")

@@ -133,6 +133,8 @@ async def change_status(
             raise TransitionError(from_status, to_status, allowed, reason) from error
         if to_status is _S.COMPLETED:
             await connection.execute(_SQL["request_resets"], work_order_id, at, actor)
+        if to_status is _S.VERIFIED:
+            await connection.execute(_SQL["request_rebaseline"], work_order_id, at, actor)
         change = {
             "from_status": from_status.value,
             "to_status": to_status.value,

@@ -221,3 +221,10 @@ SELECT 'reset', rule.id, $2, $3, 'work order ' || w.id || ' completed'
 FROM work_order w
 JOIN rule ON rule.asset_id = w.asset_id AND rule.failure_mode = w.failure_mode
 WHERE w.id = $1 AND rule.kind = 'usage' AND rule.retired_at IS NULL
+
+-- name: request_rebaseline
+-- A repaired machine is another one: detectors learn anew what is usual for it.
+INSERT INTO evaluation_request (kind, asset_id, at, actor, note)
+SELECT 'rebaseline', w.asset_id, $2, $3, 'work order ' || w.id || ' verified'
+FROM work_order w
+WHERE w.id = $1

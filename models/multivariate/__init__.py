@@ -1,1 +1,1 @@
-"""Detectors of whole assets: how unlike themselves several sensors are together, and which of them it is."""
+"""Detectors of assets: all sensors of an asset together, so that a changed relation between them shows as well."""

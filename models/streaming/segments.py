@@ -1,6 +1,5 @@
-"""The readings of a batch, sensor by sensor, so that the k-th reading of each can be taken at once."""
+"""The readings of a batch, sensor by sensor."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,10 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segments:
-    """Usable readings grouped by sensor, the longest group first."""
+    """Usable readings grouped by sensor, in the order of the sensors."""
 
     sensor: Index
-    """position of each group's sensor among the detector's sensors"""
+    """position of each group's sensor among the detector's sensors, ascending"""
     begin: Index
     """position of each group's first reading in `reading`"""
     length: Index
@@ -31,32 +30,26 @@ class Segments:
         """Group a batch sorted by (sensor_id, time).
 
         Raises:
-            ValueError: the batch has a reading of a sensor that is not in `sensor_ids`.
+            ValueError: the batch has a reading of a sensor that is not in `sensor_ids`, or is not sorted.
         """
-        reading = np.flatnonzero(usable(batch.quality))
+        good = usable(batch.quality)
+        if len(batch) == sensor_ids.size and good.all() and np.array_equal(batch.sensor_id, sensor_ids):
+            every = np.arange(sensor_ids.size)
+            return cls(sensor=every, begin=every, length=np.ones(every.size, np.intp), reading=every)
+        order = np.diff(batch.sensor_id)
+        if (order < 0).any() or ((np.diff(batch.time) < 0) & (order == 0)).any():
+            raise ValueError("readings are not sorted by sensor and time; call ReadingBatch.sorted first")
+        begins = np.flatnonzero(np.diff(batch.sensor_id, prepend=batch.sensor_id[:1] - 1))
+        found = batch.sensor_id[begins]
+        known = np.isin(found, sensor_ids)
+        if not known.all():
+            raise ValueError(f"readings of sensors this detector does not score: {found[~known].tolist()}")
+        reading = np.flatnonzero(good)
         ids = batch.sensor_id[reading]
         begin = np.flatnonzero(np.diff(ids, prepend=ids[:1] - 1))
-        length = np.diff(begin, append=ids.size)
-        sensor = np.searchsorted(sensor_ids, ids[begin])
-        known = sensor < sensor_ids.size
-        known[known] = sensor_ids[sensor[known]] == ids[begin][known]
-        if not known.all():
-            raise ValueError(f"readings of sensors this detector does not score: {ids[begin][~known].tolist()}")
-        longest_first = np.argsort(-length, kind="stable")
         return cls(
-            sensor=sensor[longest_first],
-            begin=begin[longest_first],
-            length=length[longest_first],
+            sensor=np.searchsorted(sensor_ids, ids[begin]),
+            begin=begin,
+            length=np.diff(begin, append=ids.size),
             reading=reading,
         )
-
-    def rounds(self) -> Iterator[Index]:
-        """Positions in the batch of the k-th reading of every group that has one, for k = 0, 1, ...
-
-        The groups of a round are the first ones of `sensor`.
-        """
-        if not self.length.size:
-            return
-        k = np.arange(int(self.length[0]))
-        for each, count in zip(k.tolist(), np.searchsorted(-self.length, -k, side="left").tolist(), strict=True):
-            yield self.reading[self.begin[:count] + each]

@@ -1,25 +1,26 @@
 """Sites, areas, assets and sensors: from what a person wrote to definitions, with the checks of their meaning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from models import kinds
 from precursor.plantfile.checks import door_checks
+from precursor.plantfile.computed import Computed, WantedOfAsset, WantedOfSensor
 from precursor.plantfile.definition import (
     AreaDefinition,
     AssetDefinition,
     SensorDefinition,
     SiteDefinition,
 )
-from precursor.plantfile.entries import AssetEntry, DetectorEntry, SensorEntry, SiteEntry
+from precursor.plantfile.entries import AssetEntry, SensorEntry, SiteEntry
 from precursor.plantfile.gateways import Gateways, Topics, default_filters
+from precursor.plantfile.machines import machine
+from precursor.plantfile.model_entries import DetectorsEntry
 from precursor.plantfile.notes import Notes
+from precursor.plantfile.places import Places
 from precursor.plantfile.problems import Path
 from precursor.plantfile.rule_entries import MachineEntry, OverrideEntry
-from precursor.plantfile.structure import NOBODY
 from precursor.plantfile.topics import filter_fault, topic_fault
-from telemetry.errors import ConfigurationError
-from telemetry.plant import AssetState, DetectorSpec, Gateway, SensorKind
+from telemetry.plant import AssetState, Gateway, Machine, SensorKind
 from telemetry.units import UnitError, check_unit, conversion
 
 __all__ = ["Assembly"]
@@ -40,6 +41,9 @@ class Assembly:
         self.overrides: dict[str, dict[str, tuple[OverrideEntry, Path]]] = {}
         """asset, rule, what is different about the rule there, and where the file says so"""
         self._notes = notes
+        self._assets: list[WantedOfAsset] = []
+        self._sensors: dict[str, WantedOfSensor] = {}
+        self._machines: dict[str, Machine] = {}
         self._site_names: dict[str, Path] = {}
         self._asset_names: dict[str, Path] = {}
         self._topics = Topics(notes)
@@ -75,27 +79,46 @@ class Assembly:
             for asset, parent, asset_path in _tree(area.assets, (*at, "assets"), None):
                 self._add_asset(asset, parent, site, area.name, asset_path, heard)
 
-    def finish(self) -> None:
-        """The checks that need the whole file."""
+    @property
+    def wanted(self) -> Mapping[str, WantedOfSensor]:
+        """What is sent, by name, and what the file wants computed of it."""
+        return self._sensors
+
+    def finish(self, detectors: DetectorsEntry | None) -> Computed:
+        """What is computed of all this, added to it, and the checks that need the whole file.
+
+        Args:
+            detectors: what is watched without being asked for one by one; None: nothing.
+        """
+        sent = Places(
+            [wanted.asset for wanted in self._assets],
+            [wanted.sensor for wanted in self._sensors.values()],
+            self.machines,
+        )
+        computed = Computed(sent, self._assets, list(self._sensors.values()), detectors, self._notes)
+        self.assets, self.sensors = computed.assets, computed.sensors
         self._gateways.check_names(self.sensors, self.assets)
         for site, path in zip(self.sites, self._site_paths, strict=True):
             self._gateways.check_filters(site, path)
+        return computed
 
     def _add_asset(
         self, asset: AssetEntry, parent: str | None, site: SiteEntry, area: str, path: Path, heard: Sequence[str]
     ) -> None:
         self._notes.once(self._asset_names, asset.name, (*path, "name"), "asset name")
-        self.assets.append(
-            AssetDefinition(
-                name=asset.name,
-                title=asset.title,
-                site=site.name,
-                area=area,
-                parent=parent,
-                asset_class=asset.asset_class,
-                criticality=asset.criticality,
-            )
+        above = Machine() if parent is None else self._machines[parent]
+        self._machines[asset.name] = machine(asset.machine, above, (*path, "machine"), self._notes)
+        definition = AssetDefinition(
+            name=asset.name,
+            title=asset.title,
+            site=site.name,
+            area=area,
+            parent=parent,
+            asset_class=asset.asset_class,
+            criticality=asset.criticality,
+            machine=self._machines[asset.name],
         )
+        self._assets.append(WantedOfAsset(asset=definition, entry=asset, path=path))
         if asset.machine is not None:
             self.machines[asset.name] = asset.machine
         if asset.rules:
@@ -123,46 +146,26 @@ class Assembly:
         factor, offset = 1.0, 0.0
         if sensor.kind == "measured" and (sound or sensor.unit is not None):
             factor, offset = self._conversion(sensor, path)
-        if sensor.detector is not None:
-            self._check_detector(sensor.detector, path)
         is_state = sensor.kind == "state"
-        spec = None
-        if sensor.detector is not None and not is_state:
-            parameters = sensor.detector.__pydantic_extra__
-            spec = DetectorSpec(kind=sensor.detector.kind, parameters=dict(parameters))
-        self.sensors.append(
-            SensorDefinition(
-                name=name,
-                title=sensor.title,
-                asset=asset,
-                kind=SensorKind(sensor.kind),
-                quantity=sensor.quantity,
-                unit="" if is_state else sensor.unit or "",
-                topic=sensor.topic,
-                factor=factor,
-                offset=offset,
-                codes=self._codes(sensor) if is_state else sensor.codes or {},
-                detector=spec,
-                checks=door_checks(sensor, path, self._notes),
-            )
+        definition = SensorDefinition(
+            name=name,
+            title=sensor.title,
+            asset=asset,
+            kind=SensorKind(sensor.kind),
+            quantity=sensor.quantity,
+            unit="" if is_state else sensor.unit or "",
+            topic=sensor.topic,
+            factor=factor,
+            offset=offset,
+            codes=self._codes(sensor) if is_state else sensor.codes or {},
+            checks=door_checks(sensor, path, self._notes),
         )
-        if spec is not None:
-            self.sensors.append(
-                SensorDefinition(
-                    name=f"{name}.score",
-                    title=f"{sensor.title or name}, anomaly score",
-                    asset=asset,
-                    kind=SensorKind.DERIVED,
-                    quantity="anomaly score",
-                    unit="",
-                    computed="score",
-                    source=name,
-                )
-            )
+        # Of two of one name, which is noted, the first one counts.
+        self._sensors.setdefault(name, WantedOfSensor(sensor=definition, entry=sensor, path=path))
 
     def _check_belonging(self, sensor: SensorEntry, path: Path) -> None:
         if sensor.kind == "state":
-            for key in ("unit", "sent_in", "detector", "codes"):
+            for key in ("unit", "sent_in", "detector", "codes", "vibration", "remaining_life"):
                 if getattr(sensor, key):
                     self._notes.add((*path, key), f"a state sensor has no {key}; leave it out")
             if sensor.states is not None and not sensor.states:
@@ -199,14 +202,6 @@ class Assembly:
             self._notes.add(path, f"{topic[:80]!r} {fault}; expected a topic such as works/P-101/vib_de")
         else:
             self._topics.take(topic, path, heard)
-
-    def _check_detector(self, detector: DetectorEntry, path: Path) -> None:
-        if detector.kind == NOBODY:
-            return
-        try:
-            kinds.validate(detector.kind, detector.__pydantic_extra__)
-        except ConfigurationError as error:
-            self._notes.add((*path, "detector"), str(error))
 
     def _codes(self, sensor: SensorEntry) -> dict[str, float]:
         if not sensor.states:

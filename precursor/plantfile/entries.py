@@ -1,9 +1,10 @@
 """What a person writes into a plant file, key by key. Every key's `description` says what is expected there."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
+from precursor.plantfile.model_entries import AssetDetector, Detector, Detectors, RemainingLife, Vibration
 from precursor.plantfile.rule_entries import (
     MachineEntry,
     OverrideEntry,
@@ -16,22 +17,9 @@ from precursor.plantfile.rule_entries import (
 from precursor.plantfile.scalars import NAME_RULE, Duration, Entry, Limit, Name, Range, Seconds
 
 __all__ = [
-    "AreaEntry", "AssetEntry", "DetectorEntry", "FieldsEntry", "GatewayEntry", "JobPlanEntry", "KnownAssetEntry",
+    "AreaEntry", "AssetEntry", "FieldsEntry", "GatewayEntry", "JobPlanEntry", "KnownAssetEntry",
     "PartEntry", "PlantEntry", "ProvisionEntry", "RulesAloneEntry", "RulesEntry", "SensorEntry", "SiteEntry",
 ]  # fmt: skip
-
-
-def _detector(found: Any) -> Any:
-    return {"kind": found} if isinstance(found, str) else found
-
-
-class DetectorEntry(BaseModel):
-    """Which detector scores a sensor; every further key is a parameter of that detector."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, float]
-
-    kind: str = Field(description="the kind of detector, e.g. ewma or half_space_trees")
 
 
 class SensorEntry(Entry):
@@ -44,9 +32,11 @@ class SensorEntry(Entry):
     unit: str | None = Field(None, description="the unit of the stored values, e.g. mm/s, degC, bar")
     sent_in: str | None = Field(None, description="the unit in the payload, where it is another than `unit`")
     topic: str | None = Field(None, description="the MQTT topic it is published on, e.g. works/P-101/vib_de")
-    detector: Annotated[DetectorEntry | None, BeforeValidator(_detector)] = Field(
-        None, description="the kind of a detector, or a mapping with `kind` and its parameters"
+    detector: Detector = Field(
+        None, description="the kind of a detector, off, or a mapping with `kind` and its parameters"
     )
+    vibration: Vibration = Field(None, description="on, or a mapping such as {bearings: [UER204 LDK]}")
+    remaining_life: RemainingLife = Field(None, description="on, or a mapping such as {high: 7.1 mm/s}")
     states: dict[str, Literal["running", "stopped", "failed"]] | None = Field(
         None, description="payload text: running, stopped or failed"
     )
@@ -70,6 +60,9 @@ class AssetEntry(Entry):
     criticality: int = Field(3, ge=1, le=5, description="a whole number, 1 (hardly matters) to 5 (stops the plant)")
     sensors: list[SensorEntry] = Field([], description="a list of sensors")
     machine: MachineEntry | None = Field(None, description="a mapping such as {group: 2, foundation: rigid}")
+    detector: AssetDetector = Field(
+        None, description="auto, off, or a mapping of `sensors` and parameters, e.g. {sensors: [vib_de, temp_de]}"
+    )
     rules: dict[str, OverrideEntry] = Field({}, description="a mapping of names of rules to what is different here")
     assets: list["AssetEntry"] = Field([], description="a list of the assets it consists of")
 
@@ -171,6 +164,7 @@ class PlantEntry(RulesEntry):
     """The whole file."""
 
     sites: list[SiteEntry] = Field(min_length=1, description="a list of at least one site")
+    detectors: Detectors = Field(None, description="auto, off, or a mapping such as {assets: off, budget: 0.2}")
 
 
 class KnownAssetEntry(Entry):

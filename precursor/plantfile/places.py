@@ -73,7 +73,13 @@ class Places:
 
     def machine(self, asset: str) -> tuple[int | None, str | None]:
         """Group and foundation as the asset says, or the nearest above that says it."""
-        said = [self._machines[name] for name in self.lineage(asset) if name in self._machines]
+        # What is said here comes before what is known from elsewhere.
+        said = [
+            machine
+            for name in self.lineage(asset)
+            for machine in (self._machines.get(name), self.asset_by_name[name].machine)
+            if machine is not None
+        ]
         group = next((machine.group for machine in said if machine.group is not None), None)
         foundation = next((machine.foundation for machine in said if machine.foundation is not None), None)
         return group, foundation

@@ -1,10 +1,11 @@
 """A plant file, or a file of rules for a plant that is elsewhere, from disk to a definition."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from precursor.plantfile.assembly import Assembly
+from precursor.plantfile.automatic_rules import automatic_rules
 from precursor.plantfile.definition import JobPlanDefinition, PlantDefinition, RuleDefinition
 from precursor.plantfile.document import Document, parse
 from precursor.plantfile.entries import PlantEntry, RulesAloneEntry, RulesEntry
@@ -13,6 +14,8 @@ from precursor.plantfile.known_assets import KnownAssets
 from precursor.plantfile.notes import Notes
 from precursor.plantfile.places import Places
 from precursor.plantfile.problems import PlantFileError, Problem
+from precursor.plantfile.remaining_life import with_limits
+from precursor.plantfile.rule_subjects import WrittenRule
 from precursor.plantfile.rules import Overrides, Rules
 from precursor.plantfile.schedules import schedules
 from precursor.plantfile.structure import read_structure
@@ -44,17 +47,23 @@ class PlantFile:
         assembly = Assembly(notes)
         for place, site in enumerate(structure.entry.sites):
             assembly.add_site(site, ("sites", place))
-        assembly.finish()
+        detectors = structure.entry.detectors
+        computed = assembly.finish(detectors)
         plans = job_plans(structure.entry.job_plans, notes)
         places = Places(assembly.assets, assembly.sensors, assembly.machines)
+        automatic = () if detectors is None else automatic_rules(detectors, computed.scores, computed.faults)
+        rules = self._rules(structure.entry, places, assembly.overrides, plans, notes, automatic)
+        paths = {name: (*wanted.path, "remaining_life") for name, wanted in assembly.wanted.items()}
+        sensors = with_limits(assembly.sensors, rules, paths, notes)
+        self._refuse(notes)
         return PlantDefinition(
             sites=tuple(assembly.sites),
             areas=tuple(assembly.areas),
             gateways=tuple(assembly.gateways),
             assets=tuple(assembly.assets),
-            sensors=tuple(assembly.sensors),
+            sensors=tuple(sensors),
             job_plans=plans,
-            rules=self._rules(structure.entry, places, assembly.overrides, plans, notes),
+            rules=rules,
         )
 
     def rules_on(self, plant: PlantDefinition) -> PlantDefinition:
@@ -71,6 +80,7 @@ class PlantFile:
         plans = (*own, *(plan for plan in plant.job_plans if plan.name not in named))
         places = Places(plant.assets, plant.sensors, known.machines)
         rules = self._rules(structure.entry, places, known.overrides, plans, notes)
+        self._refuse(notes)
         return replace(plant, job_plans=plans, rules=rules)
 
     def _rules(
@@ -80,12 +90,15 @@ class PlantFile:
         overrides: Overrides,
         plans: Sequence[JobPlanDefinition],
         notes: Notes,
+        automatic: Iterable[WrittenRule] = (),
     ) -> tuple[RuleDefinition, ...]:
         rules = Rules(places, overrides, schedules(entry.schedules, notes), plans, notes)
-        rules.add(entry)
+        rules.add(entry, automatic)
+        return tuple(rules.found)
+
+    def _refuse(self, notes: Notes) -> None:
         if notes.problems:
             raise PlantFileError(self.name, notes.problems)
-        return tuple(rules.found)
 
 
 def open_plant_file(path: str | Path) -> PlantFile:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from precursor.plantfile.machine_entries import MachineEntry
 from precursor.plantfile.scalars import (
     NAME_RULE,
     PERIOD,
@@ -49,13 +50,6 @@ class WhileEntry(Entry):
     low: Limit = Field(None, description='a number, or a number with a unit such as "500 rpm"')
     high: Limit = Field(None, description='a number, or a number with a unit such as "1500 rpm"')
     settle: Seconds = Field(0.0, description=PERIOD)
-
-
-class MachineEntry(Entry):
-    """What ISO 20816-3 asks of a machine."""
-
-    group: Literal[1, 2] | None = Field(None, description="1 (above 300 kW) or 2 (15 to 300 kW)")
-    foundation: Literal["rigid", "flexible"] | None = Field(None, description="rigid or flexible")
 
 
 class WatchEntry(Entry):

@@ -1,6 +1,7 @@
 """Rules, templates and overrides of a plant file: one definition for each rule and what it is on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,6 +20,7 @@ from precursor.plantfile.rule_subjects import Subjects, WrittenRule
 from precursor.plantfile.structure import NOBODY
 from rules.definition import Priority
 from telemetry.names import closest
+from telemetry.plant import SensorKind
 
 __all__ = ["Overrides", "Rules"]
 
@@ -53,11 +55,13 @@ class Rules:
         self._suppressed: dict[str, list[Draft]] = {}
         self._told = set[Path]()
 
-    def add(self, file: RulesEntry) -> None:
-        """Take over the rules of a file."""
+    def add(self, file: RulesEntry, automatic: Iterable[WrittenRule] = ()) -> None:
+        """Take over the rules of a file, and automatic ones where it has none."""
         written = list(self._written(file))
         for rule in written:
             self._add(rule)
+        for rule in automatic:
+            self._add_automatic(rule)
         self._add_sensor_quality(file)
         check_suppression(self.found, self._suppressed, self._names, self._places, self._notes)
         self._check_overrides()
@@ -223,6 +227,15 @@ class Rules:
             )
         )
 
+    def _add_automatic(self, written: WrittenRule) -> None:
+        """A rule on those of its sensors that no rule of the file looks at."""
+        entry = written.entry
+        self._names.setdefault(entry.name, written.path)
+        watched = {rule.sensor for rule in self.found if rule.kind not in SENSOR_KINDS or rule.kind == "out_of_range"}
+        names = [name for name in entry.sensors if name not in watched]
+        if names:
+            self._add(replace(written, entry=entry.model_copy(update={"sensors": names})))
+
     def _add_sensor_quality(self, file: RulesEntry) -> None:
         """A rule for every sensor that a rule about a machine looks at and whose quality nobody watches."""
         asked = file.sensor_quality
@@ -234,7 +247,9 @@ class Rules:
         for rule in self.found:
             if rule.kind not in SENSOR_KINDS:
                 looked_at = [rule.sensor, rule.options.get("reference"), *rule.options.get("inputs", {}).values()]
-                watched.update((self._measured(name), None) for name in looked_at if name is not None)
+                watched.update(
+                    (origin, None) for name in looked_at if name is not None for origin in self._measured(name)
+                )
         names = [name for name in watched if name not in covered]
         if not names:
             return
@@ -248,11 +263,15 @@ class Rules:
         }
         self._add(WrittenRule(entry=RuleEntry.model_validate(document), path=("sensor_quality",), origin="automatic"))
 
-    def _measured(self, name: str) -> str:
-        """The sensor itself, or the one that it is computed from."""
-        while (source := self._places.sensor_by_name[name].source) is not None:
-            name = source
-        return name
+    def _measured(self, name: str) -> Sequence[str]:
+        """The sensor itself, or those that it is computed from."""
+        sensor = self._places.sensor_by_name[name]
+        while sensor.source is not None:
+            sensor = self._places.sensor_by_name[sensor.source]
+        if sensor.kind is not SensorKind.DERIVED:
+            return [sensor.name]
+        detector = self._places.asset_by_name[sensor.asset].detector
+        return () if detector is None else detector.sensors
 
     def _check_overrides(self) -> None:
         if {"rules", "templates", "sites", "assets"} & self._notes.unsure:

@@ -52,6 +52,8 @@ def _asset(asset: Asset, plant: Plant) -> AssetDefinition:
         parent=None if asset.parent_id is None else plant.asset_by_id[asset.parent_id].name,
         asset_class=asset.asset_class,
         criticality=asset.criticality,
+        machine=asset.machine,
+        detector=asset.detector,
     )
 
 

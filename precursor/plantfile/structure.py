@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from precursor.plantfile.document import Document, Value
-from precursor.plantfile.entries import DetectorEntry, RulesEntry
+from precursor.plantfile.entries import RulesEntry
+from precursor.plantfile.model_entries import AssetDetectorEntry, DetectorEntry
 from precursor.plantfile.problems import Path, Problem, written
 from precursor.plantfile.rule_entries import OverrideEntry, RuleEntry
 from telemetry.names import closest
@@ -93,6 +94,8 @@ def read_structure(document: Document, model: type[_Entry_co]) -> Structure[_Ent
                 faulty.update((place.entry, place.path))
                 if place.path[-1] not in _OWN_AFFAIRS:
                     unsure.add(str(place.path[0]))
+                    if place.path[0] == "detectors":  # scores are sensors
+                        unsure.add("sites")
                 _mend(value, detail, place)
             continue
         return Structure(entry=entry, problems=tuple(problems), faulty=frozenset(faulty), unsure=frozenset(unsure))
@@ -156,7 +159,7 @@ def _message(detail: ErrorDetails, place: _Place) -> str:
 
 def _expected(place: _Place) -> str:
     if place.info is None:
-        return "a number" if place.model is DetectorEntry else "something else"
+        return "a number" if place.model in (DetectorEntry, AssetDetectorEntry) else "something else"
     if isinstance(place.path[-1], int):
         inner = _model_in(place.info.annotation)
         return f"a mapping with the keys {', '.join(_fields(inner))}" if inner else "text"

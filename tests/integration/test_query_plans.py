@@ -250,6 +250,7 @@ EXEMPT = {
         "add_event": INSERT_ONLY,
         "list_orders": "the list a planner looks at: open orders, or on demand all",
         "request_resets": PLANT_ONLY,
+        "request_rebaseline": PLANT_ONLY,
     },
     ("dashboards", "queries.sql"): {
         "variable_asset": PLANT_ONLY,

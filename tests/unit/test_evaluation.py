@@ -27,7 +27,7 @@ PLANT = Plant(
     sensors=(
         sensor(STATE, SensorKind.STATE),
         sensor(VIBRATION, SensorKind.MEASURED, detector=DetectorSpec(kind="ewma", parameters={"warmup": 20})),
-        sensor(SCORE, SensorKind.DERIVED, source_id=VIBRATION),
+        sensor(SCORE, SensorKind.DERIVED, computed="score", source_id=VIBRATION),
         sensor(UNWATCHED, SensorKind.MEASURED),
     ),
 )

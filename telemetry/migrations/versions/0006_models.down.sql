@@ -15,7 +15,10 @@ DROP TABLE prognosis, model_watch, model_event, model, analysis_progress, comput
 UPDATE sensor SET kind = 'measured', retired_at = coalesce(retired_at, now()), topic = NULL
 WHERE kind = 'derived' AND (source_id IS NULL OR computed <> 'score');
 UPDATE sensor SET source_id = NULL WHERE kind <> 'derived';
+UPDATE sensor SET origin = 'provision' WHERE origin = 'model';
 ALTER TABLE sensor
+    DROP CONSTRAINT sensor_origin_check,
+    ADD CONSTRAINT sensor_origin_check CHECK (origin IN ('plant', 'birth', 'provision')),
     DROP CONSTRAINT sensor_computed,
     DROP CONSTRAINT sensor_source,
     ADD CONSTRAINT sensor_check CHECK ((kind = 'derived') = (source_id IS NOT NULL)),

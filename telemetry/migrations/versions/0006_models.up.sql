@@ -15,7 +15,10 @@ UPDATE sensor SET computed = 'score' WHERE kind = 'derived';
 ALTER TABLE sensor
     DROP CONSTRAINT sensor_check,
     ADD CONSTRAINT sensor_computed CHECK ((kind = 'derived') = (computed <> '')),
-    ADD CONSTRAINT sensor_source CHECK (source_id IS NULL OR kind = 'derived');
+    ADD CONSTRAINT sensor_source CHECK (source_id IS NULL OR kind = 'derived'),
+    -- a model that is in use makes the sensors it writes to
+    DROP CONSTRAINT sensor_origin_check,
+    ADD CONSTRAINT sensor_origin_check CHECK (origin IN ('plant', 'birth', 'provision', 'model'));
 
 -- Readings that another process computed: the engine takes them into its next transaction, each batch once.
 CREATE TABLE computed_batch (

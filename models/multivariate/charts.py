@@ -1,0 +1,360 @@
+"""`Charts`: assets with equally many sensors, a sample of all sensors at a time."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from models.contract import ALARM
+from models.multivariate.limits import YEAR_S, distance_limit, independent_samples, tail_factor
+
+__all__ = ["Charts", "State"]
+
+_SIGMA_PER_DEVIATION = float(np.sqrt(np.pi / 2))
+"""standard deviation of a normal distribution over its mean absolute deviation"""
+_ROUNDING = float(1 / np.sqrt(12))
+"""standard deviation of rounding to a digit, in digits (Widrow 1956); smoothing does not take it away"""
+_SAME = 1e-10
+"""steps up to this share of the value are rounding noise"""
+_FARTHEST = 1e150
+"""values beyond are taken as this: their squares still are numbers"""
+_UNCLIPPED = 10
+"""samples at the start that are taken as they are: there is no scale yet to clip by"""
+_REACH = 10.0
+"""sigmas from the level beyond which a reading counts as this many. With the default smoothing one reading alone then
+moves the chart by less than 5 of its own sigmas: a spike of a sensor is not an anomaly of the asset"""
+_BATCHES = 10
+"""of the warm-up, for `independent_samples`; Schmeiser found 10 to 30 right"""
+_MEMORY = 10
+"""lengths of the warm-up after which a sample weighs no less than one does then"""
+_STRAY = 1.0
+"""sigmas of the warm-up that the level may move from where it was then"""
+_WIDEN = 3.0
+"""times the sigma of the warm-up that sigma may grow to"""
+_CENTRAL = 0.99
+"""samples further out than this share of all count as if they were there: outliers teach little (Huber 1964)"""
+_LEAST_SHRINKAGE = 1e-3
+"""relations tighter than sensors are accurate are not believed"""
+_REFITS = 50
+"""refits in as many samples as the warm-up has"""
+
+Column = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+Known = npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class State:
+    """float64 each, one row an asset; p sensors. Values are differences from `origin`, chart means `smooth`."""
+
+    count: Column
+    """(n,) samples learned from"""
+    due: Column
+    """(n,) samples learned from since the last refit; inf: refit at once"""
+    heard: Column
+    """(n, p) samples that had the sensor, in the warm-up"""
+    origin: Column
+    """(n, p) the sensor's first value"""
+    last: Column
+    resolution: Column
+    """(n, p) smallest step from a sample to the next; inf: it never moved"""
+    deviation: Column
+    """(n, p) mean absolute deviation from the level, in the warm-up"""
+    smooth: Column
+    """(n, p) EWMA of the values"""
+    mean: Column
+    """(n, p) usual chart"""
+    fourth: Column
+    """(n, p) fourth central moment of the chart in the warm-up"""
+    covariance: Column
+    """(n, p, p) of the chart"""
+    batch: Column
+    """(n, p) sum of the chart in the batch of the warm-up that is not over"""
+    batch_mean: Column
+    batch_square: Column
+    """(n, p) sum of squares of the means of batches around `batch_mean`"""
+    first_mean: Column
+    """(n, p) at the end of the warm-up"""
+    first_sigma: Column
+    """(n, p) of the chart at the end of the warm-up"""
+    independent: Column
+    """(n,) samples the warm-up was worth"""
+    precision: Column
+    """(n, p, p) inverse of the shrunk covariance, as of the last refit"""
+    limit: Column
+    """(n,) of the squared distance, as of the last refit"""
+
+    @classmethod
+    def fresh(cls, assets: int, sensors: int) -> "State":
+        """Nothing heard yet."""
+        shapes = {"count": (), "due": (), "independent": (), "limit": ()}
+        squares = {"covariance": (sensors, sensors), "precision": (sensors, sensors)}
+        state = cls(*(np.zeros((assets, *{**shapes, **squares}.get(field.name, (sensors,)))) for field in fields(cls)))
+        state.resolution[:] = np.inf
+        return state
+
+    def take(self, index: Index | slice) -> "State":
+        """These assets; copies, but for a slice."""
+        return State(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def put(self, index: Index | slice, rows: "State") -> None:
+        """Set these assets."""
+        for field in fields(self):
+            getattr(self, field.name)[index] = getattr(rows, field.name)
+
+
+class Charts:
+    """How far the smoothed sensors of an asset are, together, from where they usually are.
+
+    Each sensor goes into an EWMA, clipped at 10 sigmas; the score is the Mahalanobis distance of these charts from
+    their usual values, by the covariance that the *charts* had (so what is autocorrelated in the signals is in it),
+    over the limit: MEWMA (Lowry, Woodall, Champ & Rigdon 1992, "A multivariate exponentially weighted moving average
+    control chart", Technometrics 34(1)). It answers to levels and to relations: what lies along the usual relations of
+    the sensors is near, the same deviations across them are far.
+
+    The covariance is shrunk towards its diagonal by `δ = 1 / (n r²)`, r² the mean squared correlation: the share of
+    the squared correlations that chance alone would give (Ledoit & Wolf 2004; Schäfer & Strimmer 2005, "A shrinkage
+    approach to large-scale covariance matrix estimation", table 2 D, with the variance of a correlation at its highest,
+    1 / n). So it can always be inverted.
+
+    The limit is exceeded by chance as often as `budget` says; `distance_limit`, with as many independent samples as
+    the autocorrelation leaves of the warm-up, counted by batch means. A short warm-up gives a wide limit.
+
+    After the warm-up samples are learned from only while the score is below `ALARM`, outliers as if they were nearer,
+    with a weight that sinks to that of ten warm-ups; and the level stays within one sigma of that of the warm-up, sigma
+    within three times. So a fault that comes slowly is not absorbed, but what the warm-up was too short to show is
+    learned.
+
+    Args:
+        assets: how many.
+        sensors: of each.
+        budget, warmup, smoothing: see `PARAMETERS`; one number an asset.
+    """
+
+    def __init__(self, assets: int, sensors: int, *, budget: Column, warmup: Column, smoothing: Column) -> None:
+        self._sensors = sensors
+        self._budget, self._warmup, self._smoothing = budget, warmup, smoothing
+        self.state = State.fresh(assets, sensors)
+
+    def rebaseline(self, assets: Index) -> None:
+        """Begin anew with these."""
+        self.state.put(assets, State.fresh(assets.size, self._sensors))
+
+    def step(self, assets: Index, values: Column, every_s: Column) -> tuple[Column, Column]:
+        """Score a sample of each of these assets, then learn from it.
+
+        Args:
+            assets: each once, ascending.
+            values: (assets, p); NaN: the sensor is not known.
+            every_s: seconds from sample to sample, of each.
+
+        Returns:
+            scores, NaN while warming up and where no sensor is known; and contributions (assets, p), which sum to 1:
+            what the squared distance loses if the sensor alone is set to what the others let expect
+            (reconstruction-based contribution, Alcala & Qin 2009, "Reconstruction-based contribution for process
+            monitoring", Automatica 45(7), section 3). A sensor that alone has moved far has the largest.
+        """
+        everyone = assets.size == self._budget.size
+        here: Index | slice = slice(None) if everyone else assets
+        state = self.state.take(here)
+        known = np.isfinite(values)
+        warmup = self._warmup[here]
+        deviation = _chart(state, np.clip(values, -_FARTHEST, _FARTHEST), known, self._smoothing[here])
+        score, contribution = np.full(assets.size, np.nan), np.full(values.shape, np.nan)
+        warm = state.count >= warmup
+        rows: Index | slice
+        if warm.any():
+            rows = slice(None) if warm.all() else np.flatnonzero(warm)
+            some = state.take(rows)
+            rare = self._budget[here][rows] * every_s[rows] / YEAR_S
+            score[rows], contribution[rows] = _score_and_learn(some, known[rows], warmup[rows], rare)
+            if not warm.all():
+                state.put(rows, some)
+        if not warm.all():
+            rows = slice(None) if not warm.any() else np.flatnonzero(~warm)
+            some = state.take(rows)
+            _warm_up(some, deviation[rows], known[rows], warmup[rows])
+            if warm.any():
+                state.put(rows, some)
+        if not everyone:
+            self.state.put(assets, state)
+        return score, contribution
+
+
+def _chart(state: State, values: Column, known: Known, smoothing: Column) -> Column:
+    """Take a sample into the charts; gives the deviations from the usual, clipped, 0 where not known."""
+    first = known & (state.heard == 0)
+    if first.any():
+        state.origin[first] = state.last[first] = values[first]
+    step = np.abs(values - state.last)
+    finer = (step > _SAME * np.abs(values)) & (step < state.resolution)
+    if finer.any():
+        state.resolution[finer] = step[finer]
+        state.due[finer.any(axis=1)] = np.inf
+    np.copyto(state.last, values, where=known)
+    scale = np.maximum(state.deviation * _SIGMA_PER_DEVIATION, _rounding(state))
+    bound = np.where(state.heard < _UNCLIPPED, np.inf, _REACH * scale)
+    deviation = np.clip(values - state.origin - state.mean, -bound, bound)
+    weight = np.maximum(smoothing[:, None], 1 / (state.heard + 1))
+    np.copyto(state.smooth, state.smooth + weight * (state.mean + deviation - state.smooth), where=known)
+    state.heard += known
+    return np.where(known, deviation, 0.0)
+
+
+def _rounding(state: State) -> Column:
+    return np.where(np.isfinite(state.resolution), state.resolution, 0.0) * _ROUNDING
+
+
+def _warm_up(state: State, deviation: Column, known: Known, warmup: Column) -> None:
+    """Learn from a sample of assets that are warming up."""
+    state.count += 1
+    count = state.count[:, None]
+    # The first value is the origin and says nothing about the scale.
+    gain = known / np.maximum(state.heard - 1, 1)
+    state.deviation += gain * (np.abs(deviation) - state.deviation)
+    before = state.smooth - state.mean
+    state.mean += before / count
+    after = state.smooth - state.mean
+    state.covariance += (before[:, :, None] * after[:, None, :] - state.covariance) / count[:, :, None]
+    state.fourth += (after**4 - state.fourth) / count
+
+    state.batch += state.smooth
+    size = np.floor(warmup / _BATCHES)
+    over = np.flatnonzero(state.count % size == 0)
+    if over.size:
+        mean = state.batch[over] / size[over, None]
+        difference = mean - state.batch_mean[over]
+        state.batch_mean[over] += difference / (state.count[over] / size[over])[:, None]
+        state.batch_square[over] += difference * (mean - state.batch_mean[over])
+        state.batch[over] = 0.0
+    done = np.flatnonzero(state.count >= warmup)
+    if done.size:
+        some = state.take(done)
+        _settle(some, size[done])
+        state.put(done, some)
+
+
+def _settle(state: State, size: Column) -> None:
+    """The warm-up is over: keep where it ended, as what later learning may not go far from."""
+    count = state.count[:, None]
+    variance = np.einsum("aii->ai", state.covariance)
+    # A sensor that was silent for most of the time is left out until the asset is learned anew.
+    variance = np.where(state.heard >= count / 2, variance, np.nan)
+    state.first_sigma[:] = np.sqrt(variance)
+    state.first_mean[:] = state.mean
+    batches = np.floor(count / size[:, None])
+    each = independent_samples(
+        count, size[:, None], np.nan_to_num(variance, nan=0.0), state.batch_square / (batches - 1)
+    )
+    # One number for all sensors, their geometric mean: that of one sensor from ten batches is uncertain by half.
+    moving = np.isfinite(each)
+    logarithm = np.where(moving, np.log(np.where(moving, each, 1.0)), 0.0).sum(axis=1)
+    number = moving.sum(axis=1)
+    state.independent[:] = np.where(number > 0, np.exp(logarithm / np.maximum(number, 1)), state.count)
+    state.due[:] = np.inf
+
+
+def _score_and_learn(state: State, known: Known, warmup: Column, rare: Column) -> tuple[Column, Column]:
+    """Score a sample of assets that have warmed up, then learn from it where it was no anomaly."""
+    due = state.due >= np.maximum(np.floor(warmup / _REFITS), 1)
+    if due.any():
+        rows = np.flatnonzero(due)
+        some = state.take(rows)
+        _refit(some, warmup[rows], rare[rows])
+        state.put(rows, some)
+    difference = state.smooth - state.mean
+    limit = state.limit
+    missing = ~known & (_strength(state) > 0)
+    lacking = np.flatnonzero(missing.any(axis=1))
+    if lacking.size:
+        limit = limit.copy()
+        difference[lacking] = _expected(state.precision[lacking], difference[lacking], missing[lacking])
+        limit[lacking] = _limit(state.take(lacking), warmup[lacking], rare[lacking], ~missing[lacking])
+    pull = np.einsum("aij,aj->ai", state.precision, difference)
+    distance = np.maximum(np.einsum("ai,ai->a", pull, difference), 0.0)
+    score = np.sqrt(distance / limit)
+
+    strength = _strength(state)
+    share = np.divide(pull**2, strength, out=np.zeros_like(pull), where=(strength > 0) & ~missing)
+    total = share.sum(axis=1, keepdims=True)
+    nothing = total <= 0
+    heard = (strength > 0) & ~missing
+    even = heard / np.maximum(heard.sum(axis=1, keepdims=True), 1)
+    contribution = np.where(nothing, even, share / np.where(nothing, 1.0, total))
+
+    learned = score < ALARM
+    learned[lacking] = False
+    _refine(state, difference, distance, learned, warmup)
+    return score, contribution
+
+
+def _strength(state: State) -> Column:
+    """1 / variance of each sensor given the others; 0: it is left out."""
+    return np.diagonal(state.precision, axis1=1, axis2=2)
+
+
+def _expected(precision: Column, difference: Column, missing: Known) -> Column:
+    """Differences with those of missing sensors as the others let expect: so they add nothing to the distance."""
+    present = np.where(missing, 0.0, difference)
+    towards = np.einsum("aij,aj->ai", precision, present)
+    system = precision * (missing[:, :, None] & missing[:, None, :])
+    np.einsum("aii->ai", system)[...] += ~missing
+    filled = np.linalg.solve(system, np.where(missing, -towards, present)[:, :, None])[:, :, 0]
+    return np.where(missing, filled, present)
+
+
+def _refine(state: State, difference: Column, distance: Column, learned: Known, warmup: Column) -> None:
+    """Go on learning, within bounds, from the samples marked."""
+    count = np.minimum(state.count + 1, _MEMORY * warmup)
+    np.copyto(state.count, count, where=learned)
+    state.due += learned
+    gain = np.where(learned, 1 / count, 0.0)
+    central = special.chdtri(float(difference.shape[1]), 1 - _CENTRAL)
+    inward = np.minimum(1.0, np.sqrt(central / np.maximum(distance, central)))
+    near = difference * inward[:, None]
+    bound = _STRAY * np.nan_to_num(state.first_sigma)
+    state.mean += gain[:, None] * near
+    np.clip(state.mean, state.first_mean - bound, state.first_mean + bound, out=state.mean)
+    state.covariance += gain[:, None, None] * (near[:, :, None] * near[:, None, :] - state.covariance)
+    variance = np.einsum("aii->ai", state.covariance)
+    widest = (_WIDEN * np.nan_to_num(state.first_sigma)) ** 2
+    wide = variance > widest
+    if wide.any():
+        scale = np.sqrt(np.divide(widest, variance, out=np.ones_like(variance), where=wide))
+        state.covariance *= scale[:, :, None] * scale[:, None, :]
+
+
+def _refit(state: State, warmup: Column, rare: Column) -> None:
+    """Precision and limit from what has been learned."""
+    level = np.abs(state.origin + state.mean)
+    sigma = np.sqrt(np.maximum(np.einsum("aii->ai", state.covariance), 0.0))
+    sigma = np.where(np.isfinite(state.first_sigma), np.maximum(sigma, _rounding(state)), 0.0)
+    sigma = np.where(sigma > 0, np.maximum(sigma, _SAME * level), 0.0)
+    some = sigma > 0
+    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=some)
+    scale = inverse[:, :, None] * inverse[:, None, :]
+    correlation = state.covariance * scale
+    np.einsum("aii->ai", correlation)[...] = 0.0
+    number = some.sum(axis=1)
+    pairs = np.maximum(number * (number - 1), 1)
+    squared = np.einsum("aij,aij->a", correlation, correlation) / pairs
+    shrinkage = np.clip(1 / (state.count * np.maximum(squared, 1e-300)), _LEAST_SHRINKAGE, 1.0)
+    correlation *= (1 - shrinkage)[:, None, None]
+    np.einsum("aii->ai", correlation)[...] = 1.0
+    state.precision[:] = np.linalg.inv(correlation) * scale
+    state.limit[:] = _limit(state, warmup, rare, some)
+    state.due[:] = 0.0
+
+
+def _limit(state: State, warmup: Column, rare: Column, counted: Known) -> Column:
+    """Of the squared distance by the sensors that count; NaN where none does."""
+    counted = counted & (_strength(state) > 0)
+    number = counted.sum(axis=1)
+    sensors = np.maximum(number, 1).astype(np.float64)
+    independent = state.independent * state.count / warmup
+    variance = np.nan_to_num(state.first_sigma) ** 2
+    kurtosis = np.divide(state.fourth, variance**2, out=np.zeros_like(variance), where=counted & (variance > 0))
+    excess = np.maximum(kurtosis - 3, 0.0).sum(axis=1)
+    limit = distance_limit(sensors, independent, rare) * tail_factor(sensors, excess, rare)
+    return np.where(number > 0, limit, np.nan)

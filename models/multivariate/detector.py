@@ -1,0 +1,152 @@
+"""`JointDetector`: assets by all their sensors together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from models.contract import AssetScores
+from models.multivariate.charts import Charts, State
+from models.multivariate.synchroniser import Samples, Synchroniser
+from telemetry.batch import ReadingBatch
+from telemetry.snapshot import pack, unpack
+
+__all__ = ["JointDetector"]
+
+_LABEL = "joint/1"
+
+Column = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kin:
+    """Assets with equally many sensors."""
+
+    sensors: int
+    assets: Index
+    """positions, ascending"""
+    charts: Charts
+
+
+class JointDetector:
+    """Readings of many sensors to samples of assets (`Synchroniser`), and those to scores (`Charts`).
+
+    Args:
+        assets: (asset id, ids of its sensors), ascending by asset id; no sensor twice.
+        align_s: s of event time that sensors of an asset are waited for.
+        budget, warmup, every_s, smoothing: see `PARAMETERS`; one number an asset.
+    """
+
+    def __init__(
+        self,
+        assets: Sequence[tuple[int, Sequence[int]]],
+        *,
+        align_s: float,
+        budget: Column,
+        warmup: Column,
+        every_s: Column,
+        smoothing: Column,
+    ) -> None:
+        self._asset_ids = np.array([asset_id for asset_id, _ in assets], np.int32)
+        self._sensors = [np.array(sensor_ids, np.int32) for _, sensor_ids in assets]
+        self._synchroniser = Synchroniser([sensor_ids for _, sensor_ids in assets], every_s, align_s=align_s)
+        number = np.array([ids.size for ids in self._sensors], np.intp)
+        self._most = int(number.max(initial=1))
+        self._kin: list[_Kin] = []
+        for sensors in np.unique(number).tolist():
+            here = np.flatnonzero(number == sensors)
+            charts = Charts(here.size, sensors, budget=budget[here], warmup=warmup[here], smoothing=smoothing[here])
+            self._kin.append(_Kin(sensors, here, charts))
+
+    @property
+    def sensor_ids(self) -> npt.NDArray[np.int32]:
+        """All sensors looked at, sorted, each once."""
+        return self._synchroniser.sensor_ids
+
+    def fold(self, batch: ReadingBatch) -> AssetScores:
+        """Scores of the samples that are complete now; see `AssetDetector`."""
+        samples = self._synchroniser.take(batch)
+        score = np.full(samples.asset.size, np.nan)
+        contribution = np.full((samples.asset.size, self._most), np.nan)
+        every_s = self._synchroniser.every_s
+        for kin in self._kin:
+            mine = np.isin(samples.asset, kin.assets) if len(self._kin) > 1 else np.ones(score.size, np.bool_)
+            for rows in _rounds(samples, np.flatnonzero(mine)):
+                asset = samples.asset[rows]
+                place = np.searchsorted(kin.assets, asset)
+                score[rows], contribution[rows, : kin.sensors] = kin.charts.step(
+                    place, samples.value[rows, : kin.sensors], every_s[asset]
+                )
+        known = np.isfinite(score)
+        return AssetScores(
+            asset_id=self._asset_ids[samples.asset[known]],
+            time=samples.time[known],
+            score=score[known],
+            contribution=contribution[known],
+        )
+
+    def rebaseline(self, asset_ids: npt.NDArray[np.int32]) -> None:
+        """Forget what is usual for these assets, and warm up anew; others are passed over."""
+        for kin in self._kin:
+            kin.charts.rebaseline(np.flatnonzero(np.isin(self._asset_ids[kin.assets], asset_ids)))
+
+    def snapshot(self) -> bytes:
+        """The whole state; `restore` continues from it exactly."""
+        charts = {
+            f"chart_{kin.sensors}_{field.name}": getattr(kin.charts.state, field.name)
+            for kin in self._kin
+            for field in fields(State)
+        }
+        return pack(
+            _LABEL,
+            {
+                "asset_id": self._asset_ids,
+                "sensors": np.array([ids.size for ids in self._sensors], np.int64),
+                "sensor_id": np.concatenate([np.zeros(0, np.int32), *self._sensors]),
+                **{f"sync_{name}": array for name, array in self._synchroniser.arrays().items()},
+                **charts,
+            },
+        )
+
+    def restore(self, body: bytes) -> None:
+        """Go back to a snapshot, matched by asset with the same sensors in the same order; others start fresh.
+
+        Raises:
+            StateError: the bytes are damaged or of another kind.
+        """
+        arrays = unpack(_LABEL, body)
+        ends = np.cumsum(arrays["sensors"])
+        stored = {
+            int(asset_id): (position, ids)
+            for position, (asset_id, ids) in enumerate(
+                zip(arrays["asset_id"], np.split(arrays["sensor_id"], ends[:-1]), strict=True)
+            )
+        }
+        there = np.full(self._asset_ids.size, -1, np.intp)
+        for here, (asset_id, ids) in enumerate(zip(self._asset_ids.tolist(), self._sensors, strict=True)):
+            position, known = stored.get(asset_id, (-1, ids))
+            if np.array_equal(known, ids):
+                there[here] = position
+        here_too = np.flatnonzero(there >= 0)
+        self._synchroniser.clear()
+        sync = {name.removeprefix("sync_"): array for name, array in arrays.items() if name.startswith("sync_")}
+        self._synchroniser.put(sync, here_too, there[here_too])
+        for kin in self._kin:
+            kin.charts.state = State.fresh(kin.assets.size, kin.sensors)
+            same = np.flatnonzero(there[kin.assets] >= 0)
+            if same.size:
+                # Among the stored assets, those with as many sensors are numbered on their own.
+                among = np.cumsum(arrays["sensors"] == kin.sensors) - 1
+                table = State(*(arrays[f"chart_{kin.sensors}_{field.name}"] for field in fields(State)))
+                kin.charts.state.put(same, table.take(among[there[kin.assets[same]]]))
+
+
+def _rounds(samples: Samples, rows: Index) -> Iterator[Index]:
+    """The k-th row of every asset that has one, for k = 0, 1, ...; rows are sorted by asset."""
+    asset = samples.asset[rows]
+    begin = np.flatnonzero(np.diff(asset, prepend=-1))
+    length = np.diff(begin, append=asset.size)
+    for k in range(int(length.max(initial=0))):
+        yield rows[begin[length > k] + k]

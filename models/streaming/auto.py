@@ -1,0 +1,23 @@
+"""The default detector: what a careful engineer would want on every measured sensor."""
+
+import numpy as np
+import numpy.typing as npt
+
+from models.streaming.frame import ChartDetector
+from models.streaming.state import COMMON, Setting
+
+__all__ = ["PARAMETERS", "AutoDetector"]
+
+PARAMETERS = COMMON
+
+
+class AutoDetector(ChartDetector):
+    """EWMA chart and CUSUM of `ChartDetector` on one baseline, half the budget each: shifts and drifts.
+
+    Args:
+        sensor_ids: int32, sorted, each once.
+        settings: see `PARAMETERS`; one number, or one a sensor.
+    """
+
+    def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
+        super().__init__(sensor_ids, settings, label="auto/1")

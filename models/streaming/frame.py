@@ -1,0 +1,324 @@
+"""The frame of our own detectors: control charts on what a baseline leaves over, with limits they set themselves."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.streaming.learning import CHART_SIGMA, SMOOTHING, begin, learn
+from models.streaming.limits import BlockMaxima
+from models.streaming.segments import Segments
+from models.streaming.state import NAMES, Column, Rows, Setting, Settings, Table
+from telemetry.batch import ReadingBatch
+from telemetry.snapshot import pack, unpack
+
+__all__ = ["Baseline", "ChartDetector"]
+
+Index = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+_LEFT, _PREVIOUS, _CHART = NAMES.index("left"), NAMES.index("previous"), NAMES.index("chart")
+_CHARTS = slice(_CHART, _CHART + 3)
+_CEILINGS = slice(_CHART + 3, _CHART + 6)
+_AT_ONCE = 4096
+"""readings looked at together: they and what is worked out from them stay in the processor's cache"""
+_KEPT = ("maxima", "filled", "readings", "pending")
+
+
+class Baseline(Protocol):
+    """What is usual of a sensor beside its level: by the time of day, or by what the machine does."""
+
+    @property
+    def rows(self) -> int:
+        """Numbers of state a sensor; all 0 at first."""
+        ...
+
+    def expected(self, state: Table, time: npt.NDArray[np.int64], context: Column) -> Column:
+        """How far from its level each reading (rounds, sensors) usually is; NaN where that is not known yet."""
+        ...
+
+    def note(
+        self, state: Table, time: npt.NDArray[np.int64], context: Column, deviation: Column, valid: Mask | None
+    ) -> None:
+        """Keep how far these readings, where valid (None: all), were from the level, until the block is over."""
+        ...
+
+    def fold(self, state: Table, learned: Mask, rows: Rows, settings: Settings) -> None:
+        """A block is over: what was noted is learned where true, and forgotten elsewhere."""
+        ...
+
+
+class ChartDetector:
+    """How far a sensor is from what it usually does, over the limit that its own normal time has set.
+
+    Each reading's deviation from the baseline, in learned sigmas, goes into an EWMA chart (Roberts 1959), quick for
+    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones. Each has a limit of its own, and the
+    score is the larger share of a limit.
+
+    *Learning* goes by blocks of readings. Within one nothing changes but the charts, and one in which the score
+    reached `ALARM` teaches nothing. Level and scale are means of deviations clipped at 3 sigmas, never of squares of
+    readings: an offset of 1e8 costs no digits. The smallest step that a sensor makes is its resolution, and sigma
+    is never smaller.
+
+    *Limits* are set at the end of the warm-up from what the charts did in its last three quarters, with the level
+    and scale from before (`BlockMaxima`), and never below those of independent normal noise. They are refined as the
+    normal record grows.
+
+    *Anchors*: a limit may grow to 1.5 times that of the warm-up. Level and scale are learned freely for three
+    warm-ups; then the scale stays, and the level may go half a limit away. So whatever creeps is an anomaly once it
+    is two limits away, however slowly.
+
+    Args:
+        sensor_ids: int32, sorted, each once.
+        settings: `models.streaming.state.COMMON` where they are not the defaults; one number each, or one a sensor.
+        label: of snapshots.
+        chart, cusum: which of the two make the score.
+        baseline: None: a level alone.
+    """
+
+    def __init__(
+        self,
+        sensor_ids: npt.NDArray[np.int32],
+        settings: Mapping[str, Setting],
+        *,
+        label: str,
+        chart: bool = True,
+        cusum: bool = True,
+        baseline: Baseline | None = None,
+    ) -> None:
+        self._sensor_ids = np.array(sensor_ids, np.int32)
+        self._label = label
+        self._use_chart, self._use_cusum, self._baseline = chart, cusum, baseline
+        count = self._sensor_ids.size
+        self._settings = Settings.of(count, settings, charts=int(chart) + int(cusum))
+        self._table = np.empty((len(NAMES), count))
+        self._profile = np.empty((baseline.rows if baseline else 0, count))
+        self._chart_maxima, self._cusum_maxima = BlockMaxima(count), BlockMaxima(count)
+        # Of chart, rise and fall; as wide as the state, because NumPy is slow with columns of one.
+        self._fading = np.repeat([[1 - SMOOTHING], [1.0], [1.0]], count, axis=1)
+        self._floor = np.repeat([[-np.inf], [0.0], [0.0]], count, axis=1)
+        self._both_sides = bool((self._settings[-2:] == 1).all())
+        self._forget(np.arange(count))
+
+    @property
+    def sensor_ids(self) -> npt.NDArray[np.int32]:
+        """The sensors scored, sorted, each once."""
+        return self._sensor_ids
+
+    def score(self, batch: ReadingBatch) -> npt.NDArray[np.float64]:
+        """Score readings (sorted by sensor and time), each before it is learned from; see `Detector`."""
+        return self._score(Segments.of(batch, self._sensor_ids), batch, None)
+
+    def rebaseline(self, sensor_ids: npt.NDArray[np.int32]) -> None:
+        """Forget what is usual for these sensors, and warm up anew; see `Detector`."""
+        self._forget(np.flatnonzero(np.isin(self._sensor_ids, sensor_ids)))
+
+    def snapshot(self) -> bytes:
+        """The whole state: about half a KiB a sensor, more with a baseline."""
+        arrays: dict[str, npt.NDArray[Any]] = {"sensor_id": self._sensor_ids}
+        arrays |= {"table": self._table, "profile": self._profile}
+        for name, maxima in (("chart", self._chart_maxima), ("cusum", self._cusum_maxima)):
+            arrays |= {f"{name}_{part}": getattr(maxima, part) for part in _KEPT}
+        return pack(self._label, arrays)
+
+    def restore(self, body: bytes) -> None:
+        """Go back to a snapshot; see `Detector`."""
+        arrays = unpack(self._label, body)
+        _, here, there = np.intersect1d(self._sensor_ids, arrays["sensor_id"], assume_unique=True, return_indices=True)
+        self._forget(np.arange(self._sensor_ids.size))
+        self._table[:, here] = arrays["table"][:, there]
+        self._profile[:, here] = arrays["profile"][:, there]
+        for name, maxima in (("chart", self._chart_maxima), ("cusum", self._cusum_maxima)):
+            for part in _KEPT:
+                getattr(maxima, part)[..., here] = arrays[f"{name}_{part}"][..., there]
+        self._count_unseen()
+
+    def _count_unseen(self) -> None:
+        self._unseen = int(np.isnan(self._table[_PREVIOUS]).sum())
+
+    def _forget(self, index: Index) -> None:
+        table = np.zeros((len(NAMES), index.size))
+        settings = Settings(*self._settings[:, index])
+        begin(Rows(*table), settings)
+        self._table[:, index] = table
+        self._profile[:, index] = 0.0
+        for maxima in (self._chart_maxima, self._cusum_maxima):
+            maxima.reset(index, settings.base.astype(np.int64))
+        self._count_unseen()
+
+    def _score(self, segments: Segments, batch: ReadingBatch, context: Column | None) -> Column:
+        scores = np.full(len(batch), np.nan)
+        sensor, start, remaining = segments.sensor, segments.begin, segments.length
+        while sensor.size:
+            # Any cut gives the same scores: take one that leaves little of the rectangle empty.
+            most = max(1, int(2 * remaining.mean()))
+            take = np.minimum(remaining, np.minimum(self._table[_LEFT, sensor], most).astype(np.intp))
+            width = max(1, _AT_ONCE // int(take.max()))
+            for begin in range(0, sensor.size, width):
+                part = slice(begin, begin + width)
+                self._take(sensor[part], start[part], take[part], segments.reading, batch, context, scores)
+            going = np.flatnonzero(remaining > take)
+            sensor, start, remaining = sensor[going], (start + take)[going], (remaining - take)[going]
+        return scores
+
+    def _take(
+        self,
+        sensor: Index,
+        start: Index,
+        take: Index,
+        reading: Index,
+        batch: ReadingBatch,
+        context: Column | None,
+        scores: Column,
+    ) -> None:
+        """Score up to a block of each of these sensors: `take` readings from `start` on."""
+        rounds = int(take.max())
+        last = None if int(take.min()) == rounds else take - 1
+        # Sensors and readings next to each other are worked on in place, others on a copy.
+        adjacent = int(sensor[-1]) - int(sensor[0]) + 1 == sensor.size
+        of: slice | Index = slice(int(sensor[0]), int(sensor[-1]) + 1) if adjacent else sensor
+        valid: Mask | None = None
+        position: slice | Index
+        if rounds == 1:
+            at = reading[start]
+            position = slice(int(at[0]), int(at[-1]) + 1) if int(at[-1]) - int(at[0]) + 1 == at.size else at
+            value, time = batch.value[None, position], batch.time[None, position]
+        else:
+            each = np.arange(rounds)[:, None]
+            at = reading[start + (each if last is None else np.minimum(each, last))]
+            position, valid = at, None if last is None else each <= last
+            value, time = batch.value[position], batch.time[position]
+        table, profile = self._table[:, of], self._profile[:, of]
+        rows, settings = Rows(*table), Settings(*self._settings[:, of])
+        if self._unseen:
+            self._see(rows, value, time)
+
+        deviation = value - rows.level
+        unknown = None
+        if self._baseline is not None:
+            given = np.zeros_like(value) if context is None else context[position].reshape(value.shape)
+            usual = self._baseline.expected(profile, time, given)
+            unknown = np.isnan(usual)
+            raw = deviation.copy()
+            deviation -= usual
+            deviation[unknown] = 0.0
+        np.maximum(deviation, -rows.bound, out=deviation)
+        np.minimum(deviation, rows.bound, out=deviation)
+        deviation *= rows.inverse
+
+        found = self._chart(table, rows, settings, of, deviation, last)
+        if unknown is not None:
+            found[unknown] = np.nan
+        if rounds == 1:
+            scores[position] = found[0]
+        elif valid is None:
+            scores[position] = found
+        else:
+            scores[at[valid]] = found[valid]
+        np.maximum(deviation, -rows.huber, out=deviation)
+        np.minimum(deviation, rows.huber, out=deviation)
+        if self._baseline is not None and unknown is not None:
+            self._baseline.note(profile, time, given, np.where(unknown, raw, deviation / rows.inverse + usual), valid)
+        _keep(rows.sum_abs, np.add, np.abs(deviation), last)
+        _keep(rows.sum, np.add, deviation, last)
+        _resolve(rows, value, last)
+
+        rows.left -= take
+        ended = np.flatnonzero(rows.left == 0)
+        if ended.size:
+            now = time[take[ended] - 1, ended].astype(np.float64)
+            self._end_blocks(table, profile, ended, sensor[ended], now)
+        if not adjacent:
+            self._table[:, sensor] = table
+            self._profile[:, sensor] = profile
+
+    def _see(self, rows: Rows, value: Column, time: npt.NDArray[np.int64]) -> None:
+        """The first readings of sensors: their first guess of a level."""
+        fresh = np.isnan(rows.previous)
+        for row, first in ((rows.level, value), (rows.previous, value), (rows.begun, time), (rows.first_at, time)):
+            row[fresh] = first[0, fresh]
+        self._unseen -= int(fresh.sum())
+
+    def _chart(
+        self,
+        table: Table,
+        rows: Rows,
+        settings: Settings,
+        of: slice | Index,
+        deviation: Column,
+        last: Index | None,
+    ) -> Column:
+        rounds, count = deviation.shape
+        push = np.empty((rounds, 3, count))
+        np.multiply(deviation, SMOOTHING, out=push[:, 0])
+        np.subtract(deviation, rows.slack, out=push[:, 1])
+        np.add(deviation, rows.slack, out=push[:, 2])
+        np.negative(push[:, 2], out=push[:, 2])
+        state, fading, floor = table[_CHARTS], self._fading[:, of], self._floor[:, of]
+        kept, ceiling = np.empty((3, count)), table[_CEILINGS]
+        for now in push:
+            np.multiply(state, fading, out=kept)
+            np.add(kept, now, out=now)
+            np.minimum(now, ceiling, out=now)
+            state = np.maximum(now, floor, out=now)
+        table[_CHARTS] = push[-1] if last is None else push[last, :, np.arange(count)].T
+        chart, rise, fall = push[:, 0], push[:, 1], push[:, 2]
+        if self._both_sides:
+            np.abs(chart, out=chart)
+        else:
+            np.maximum(chart * settings.up, -chart * settings.down, out=chart)
+            rise *= settings.up
+            fall *= settings.down
+        np.maximum(rise, fall, out=rise)
+        found = np.multiply(chart, rows.chart_share)
+        np.maximum(found, np.multiply(rise, rows.cusum_share, out=fall), out=found)
+        _keep(rows.chart_peak, np.maximum, chart, last)
+        _keep(rows.cusum_peak, np.maximum, rise, last)
+        return found
+
+    def _end_blocks(self, table: Table, profile: Table, ended: Index, sensor: Index, now: Column) -> None:
+        everyone = ended.size == table.shape[1]
+        part = table if everyone else table[:, ended]
+        learned = learn(
+            Rows(*part),
+            Settings(*self._settings[:, sensor]),
+            sensor=sensor,
+            now=now,
+            chart_maxima=self._chart_maxima,
+            cusum_maxima=self._cusum_maxima,
+            use_chart=self._use_chart,
+            use_cusum=self._use_cusum,
+        )
+        if not everyone:
+            table[:, ended] = part
+        if self._baseline is not None:
+            folded = profile[:, ended]
+            self._baseline.fold(folded, learned, Rows(*part), Settings(*self._settings[:, sensor]))
+            profile[:, ended] = folded
+
+
+def _keep(row: Column, function: np.ufunc, history: Column, last: Index | None) -> None:
+    """Fold a history (spoilt by this) into a row, one round after the other, so that no cut changes a digit."""
+    if len(history) == 1:
+        function(row, history[0], out=row)
+        return
+    function(row, history[0], out=history[0])
+    function.accumulate(history, axis=0, out=history)
+    _put(row, history, last)
+
+
+def _put(row: Column, history: Column, last: Index | None) -> None:
+    row[:] = history[-1] if last is None else history[last, np.arange(row.size)]
+
+
+def _resolve(rows: Rows, value: Column, last: Index | None) -> None:
+    step = np.empty_like(value)
+    np.subtract(value[0], rows.previous, out=step[0])
+    np.subtract(value[1:], value[:-1], out=step[1:])
+    np.abs(step, out=step)
+    none = step <= rows.tiny
+    if none.any():
+        step[none] = np.inf
+    _keep(rows.step, np.minimum, step, last)
+    _put(rows.previous, value, last)
