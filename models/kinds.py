@@ -8,7 +8,7 @@ import numpy as np
 
 from models.contract import Detector
 from models.parameter import Parameter, check, columns
-from models.streaming import auto, cusum, ewma, half_space_trees
+from models.streaming import auto, conditioned, cusum, ewma, half_space_trees, page_hinkley, seasonal
 from telemetry.errors import ConfigurationError
 
 __all__ = ["DETECTORS", "DetectorKind", "build", "validate"]
@@ -22,6 +22,8 @@ class DetectorKind:
     """called with the sensor ids and one column per parameter"""
     parameters: Mapping[str, Parameter]
     title: str
+    context: bool = False
+    """whether readings need twins with the value of a context sensor, see `models.streaming.context`"""
 
 
 DETECTORS: Mapping[str, DetectorKind] = MappingProxyType(
@@ -41,10 +43,26 @@ DETECTORS: Mapping[str, DetectorKind] = MappingProxyType(
             parameters=ewma.PARAMETERS,
             title="robust EWMA control chart: shifts of the level",
         ),
+        "conditioned": DetectorKind(
+            make=conditioned.ConditionedDetector,
+            parameters=conditioned.PARAMETERS,
+            title="shifts and drifts from what is usual at this speed, load or other context",
+            context=True,
+        ),
         "half_space_trees": DetectorKind(
             make=half_space_trees.HalfSpaceTreesDetector,
             parameters=half_space_trees.PARAMETERS,
-            title="half-space trees (river): score from 0 to 1, for a few sensors",
+            title="half-space trees (river): values and changes seldom seen, for a few sensors",
+        ),
+        "page_hinkley": DetectorKind(
+            make=page_hinkley.PageHinkleyDetector,
+            parameters=page_hinkley.PARAMETERS,
+            title="Page-Hinkley test (river): drifts, for a few sensors",
+        ),
+        "seasonal": DetectorKind(
+            make=seasonal.SeasonalDetector,
+            parameters=seasonal.PARAMETERS,
+            title="shifts and drifts from what is usual at this hour of the day and week",
         ),
     }
 )
@@ -82,4 +100,11 @@ def build(kind: str, sensors: Sequence[tuple[int, Mapping[str, float]]]) -> Dete
     if np.unique(ids).size != ids.size:
         raise ConfigurationError(f"a sensor is given twice to detector {kind}; one detector a sensor")
     chosen = DETECTORS[kind]
-    return chosen.make(ids, **columns(chosen.parameters, [parameters for _, parameters in ordered]))
+    return chosen.make(ids, **columns(chosen.parameters, [_completed(parameters) for _, parameters in ordered]))
+
+
+def _completed(parameters: Mapping[str, float]) -> Mapping[str, float]:
+    """Who sets `warmup`, in readings, and no `warmup_h` means that the readings alone decide."""
+    if "warmup" in parameters and "warmup_h" not in parameters:
+        return {**parameters, "warmup_h": 0.0}
+    return parameters

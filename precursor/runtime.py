@@ -15,6 +15,7 @@ import uvicorn
 from api.app import create_app
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor import parts
+from precursor.analysis.process import AnalysisOptions, run_analysis_process
 from precursor.engine import Engine
 from precursor.release import releaser
 from precursor.scheduler import Scheduler, connectors
@@ -67,9 +68,10 @@ async def run(
     mqtt: MqttOptions | None,
     scheduler: bool,
     api: bool,
+    analysis: bool = False,
     prepare: Callable[[], None],
 ) -> None:
-    """Run parts until a signal: the engine where `mqtt` names a broker, periodic jobs, the HTTP interface.
+    """Run parts until a signal: the engine where `mqtt` names a broker, periodic jobs, the HTTP interface, analysis.
 
     `prepare` makes sure of the database; it blocks, runs in a thread, and is tried again while the database is away.
     The HTTP interface serves meanwhile. The first part that fails stops the others in order, and its error is raised.
@@ -103,6 +105,9 @@ async def run(
                 group.create_task(watched(engine.run(stop)), name="engine")
             if not stop.is_set() and scheduler:
                 group.create_task(watched(_schedule(settings, dsn, stop)), name="scheduler")
+            if not stop.is_set() and analysis:
+                analysing = run_analysis_process(dsn, AnalysisOptions(), stop, log=settings.log)
+                group.create_task(watched(analysing), name="analysis")
     if failures:
         raise failures[0]
     _log.info("stopped")

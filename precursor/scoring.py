@@ -1,31 +1,27 @@
-"""Readings to what detectors make of them: scores of sensors, scores of assets and each sensor's share in them."""
+"""Readings to what detectors make of them: scores of sensors and assets, shares in them, faults of sensors."""
 
-from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from models import kinds
 from models.contract import ALARM, AssetDetector, Detector
 from models.operating import RunningGate
 from models.reporting import ScoreReports
+from models.sensor_faults import SensorFaults
+from models.streaming.context import ContextTwins
+from precursor.detection import Detection
 from telemetry.batch import ReadingBatch
 from telemetry.ordering import EventOrder
-from telemetry.plant import Plant, SensorKind
-
-if TYPE_CHECKING:
-    from models.multivariate.kinds import AssetSpec
+from telemetry.plant import Plant
 
 __all__ = ["Scoring"]
 
-_ORDER = "order of scored"
-_GATE = "running"
-_ASSETS = "asset detector"
-_REPORTS = "score reports"
 _SHARED_FROM = ALARM / 2
 """score of an asset from which on the shares of its sensors are told"""
+_AT_REST = 1 << 8
+"""on top of the quality of a reading, while it waits for its turn: its machine did not run when it arrived"""
 
 SensorIds = npt.NDArray[np.int32]
 
@@ -49,55 +45,44 @@ class Scoring:
 
     def __init__(self, plant: Plant, *, lateness_s: float, align_s: float, report_s: float) -> None:
         self._plant = plant
-        # Detectors see fewer readings than rules do (none of a machine at rest), in an order of their own.
+        self._detection = wanted = Detection(plant)
+        # Detectors see other readings than rules do, in an order of their own.
         self._order = EventOrder(lateness_s)
-        self._gate = RunningGate(_state_sensors(plant))
-        self._detectors = _build_detectors(plant)
-        specs = _asset_specs(plant)
-        self._assets: AssetDetector | None = None
-        if specs:
-            from models.multivariate.kinds import build_assets
-
-            self._assets = build_assets(specs, align_s=align_s)
-        of_source = {
-            (sensor.computed, sensor.source_id): sensor.id
-            for sensor in plant.sensors
-            if sensor.kind is SensorKind.DERIVED and sensor.source_id is not None
-        }
-        self._scores = {
-            kind: np.array([of_source["score", sensor] for sensor in detector.sensor_ids.tolist()], np.int32)
-            for kind, detector in self._detectors.items()
-        }
-        anomalies = {sensor.asset_id: sensor.id for sensor in plant.sensors if sensor.computed == "anomaly"}
-        self._anomaly_assets = np.array(sorted(spec.asset_id for spec in specs), np.int32)
-        self._anomalies = np.array([anomalies[asset] for asset in self._anomaly_assets.tolist()], np.int32)
-        self._shares = _table([[of_source["contribution", each] for each in spec.sensor_ids] for spec in specs])
-        """sensors of the shares by asset, in the order of `_anomaly_assets`; -1: none"""
-        self._reports = ScoreReports(np.unique(np.concatenate([*self._scores.values(), self._anomalies, _NONE])),
-                                     every_s=report_s)  # fmt: skip
-        looked_at = [detector.sensor_ids for detector in self._detectors.values()]
-        if self._assets is not None:
-            looked_at.append(self._assets.sensor_ids)
-        self._scored = np.unique(np.concatenate([*looked_at, _NONE]))
-        self.sources = self._pairs(specs)
+        self._gate = RunningGate(wanted.state_sensors())
+        self._twins = ContextTwins(wanted.contexts())
+        self._detectors: Mapping[str, Detector] = wanted.detectors()
+        self._assets: AssetDetector | None = wanted.asset_detector(align_s)
+        self._faults = SensorFaults(wanted.faulted(), machine_side=wanted.machine_side()) if wanted.faulted() else None
+        self._scores = {kind: wanted.scores_of(found.sensor_ids) for kind, found in self._detectors.items()}
+        self._reports = ScoreReports(wanted.reported(), every_s=report_s)
+        looked_at = [found.sensor_ids for found in (*self._detectors.values(), self._assets, self._faults) if found]
+        self._looked_at = np.unique(np.concatenate([*looked_at, np.empty(0, np.int32)]))
+        self.sources = wanted.sources()
         """int32[n, 2]: scores and the sensors they are of, by sensor; an asset's score is of each of its sensors"""
 
     @property
     def sensor_ids(self) -> SensorIds:
         """All sensors looked at, ascending."""
-        return np.union1d(self._scored, self._gate.state_sensors)
+        others = np.union1d(self._gate.state_sensors, self._twins.sensor_ids)
+        return np.union1d(self._looked_at[self._looked_at >= 0], others)
 
     def fold(self, batch: ReadingBatch) -> ReadingBatch:
-        """What is to be stored of the scores of these readings (in order of arrival), by (sensor_id, time)."""
-        if not self._scored.size:
+        """What is to be stored of what comes of these readings (in order of arrival), by (sensor_id, time)."""
+        if not self._looked_at.size:
             return ReadingBatch.empty()
-        running = self._gate.running(batch)
-        ready = self._order.release(batch.take(running & np.isin(batch.sensor_id, self._scored))).ready
+        ready = self._order.release(self._marked(batch)).ready
         if not len(ready):
             return ready
-        told = [self._told(self._score(kind, detector, ready)) for kind, detector in self._detectors.items()]
+        rests = (ready.quality & _AT_REST) != 0
+        ready = ReadingBatch(
+            time=ready.time, sensor_id=ready.sensor_id, value=ready.value, quality=ready.quality & ~_AT_REST
+        )
+        at_work = ready.take(~rests)
+        told = [self._score(kind, detector, at_work) for kind, detector in self._detectors.items()]
         if self._assets is not None:
-            told += self._score_assets(self._assets, ready)
+            told += self._score_assets(self._assets, at_work)
+        if self._faults is not None:
+            told.append(self._find_faults(self._faults, ready, ~rests))
         derived = ReadingBatch.concat(told)
         return derived.sorted() if len(derived) else derived
 
@@ -105,24 +90,44 @@ class Scoring:
         """Learn anew what is usual for these assets and their parts; returns the scores that said otherwise."""
         assets = self._with_parts(asset_ids)
         of_assets = [sensor for sensor in self._plant.sensors if sensor.asset_id in assets]
-        ids = np.array([sensor.id for sensor in of_assets], np.int32)
+        ids = np.array(sorted(sensor.id for sensor in of_assets), np.int32)
         for detector in self._detectors.values():
             detector.rebaseline(ids[np.isin(ids, detector.sensor_ids)])
         if self._assets is not None:
             self._assets.rebaseline(np.array(sorted(assets), np.int32))
-        scores = [sensor.id for sensor in of_assets if sensor.computed in {"score", "anomaly"}]
+        if self._faults is not None:
+            self._faults.rebaseline(ids[np.isin(ids, self._faults.sensor_ids)])
+        scores = [sensor.id for sensor in of_assets if sensor.computed in {"score", "anomaly", "sensor_fault"}]
         return np.array(sorted(scores), np.int32)
 
     def parts(self) -> Mapping[str, _Part]:
         """What has a state, by name."""
-        parts: dict[str, _Part] = {_ORDER: self._order, _GATE: self._gate, _REPORTS: self._reports}
+        parts: dict[str, _Part] = {
+            "order of scored": self._order,
+            "running": self._gate,
+            "contexts": self._twins,
+            "score reports": self._reports,
+        }
         parts |= {f"detector/{kind}": detector for kind, detector in self._detectors.items()}
         if self._assets is not None:
-            parts[_ASSETS] = self._assets
+            parts["asset detector"] = self._assets
+        if self._faults is not None:
+            parts["sensor faults"] = self._faults
         return parts
 
-    def _told(self, scores: ReadingBatch) -> ReadingBatch:
-        return scores.take(self._reports.select(scores))
+    def _marked(self, batch: ReadingBatch) -> ReadingBatch:
+        """Readings that anything here looks at, twins with their contexts among them; those at rest are marked."""
+        running = self._gate.running(batch)
+        together = self._twins.attach(batch)
+        quality = together.quality.copy()
+        quality[: len(batch)][~running] |= _AT_REST
+        looked_at = np.isin(together.sensor_id, self._looked_at)
+        return ReadingBatch(
+            time=together.time[looked_at],
+            sensor_id=together.sensor_id[looked_at],
+            value=together.value[looked_at],
+            quality=quality[looked_at],
+        )
 
     def _score(self, kind: str, detector: Detector, ready: ReadingBatch) -> ReadingBatch:
         seen = ready.take(np.isin(ready.sensor_id, detector.sensor_ids))
@@ -132,30 +137,33 @@ class Scoring:
         # Unknown (warming up, bad input) is no reading, never 0: 0 would look healthy.
         known = np.isfinite(score)
         targets = self._scores[kind][np.searchsorted(detector.sensor_ids, seen.sensor_id[known])]
-        return ReadingBatch.of(seen.time[known], targets, score[known], seen.quality[known]).sorted()
+        return self._told(ReadingBatch.of(seen.time[known], targets, score[known], seen.quality[known]).sorted())
 
     def _score_assets(self, detector: AssetDetector, ready: ReadingBatch) -> list[ReadingBatch]:
         scores = detector.fold(ready.take(np.isin(ready.sensor_id, detector.sensor_ids)))
         if not scores.time.size:
             return []
-        place = np.searchsorted(self._anomaly_assets, scores.asset_id)
-        anomalies = ReadingBatch.of(scores.time, self._anomalies[place], scores.score)
-        order = anomalies.order()
+        anomalies, shares = self._detection.outputs_of(scores.asset_id)
+        readings = ReadingBatch.of(scores.time, anomalies, scores.score)
+        order = readings.order()
         told = np.zeros(order.size, np.bool_)
-        told[order] = self._reports.select(anomalies.take(order))
+        told[order] = self._reports.select(readings.take(order))
         row, column = np.nonzero((told & (scores.score >= _SHARED_FROM))[:, None] & np.isfinite(scores.contribution))
-        shares = ReadingBatch.of(scores.time[row], self._shares[place[row], column], scores.contribution[row, column])
-        return [anomalies.take(told), shares]
+        shared = ReadingBatch.of(scores.time[row], shares[row, column], scores.contribution[row, column])
+        return [readings.take(told), shared]
 
-    def _pairs(self, specs: "list[AssetSpec]") -> npt.NDArray[np.int32]:
-        pairs = [
-            (source, score)
-            for kind, detector in self._detectors.items()
-            for source, score in zip(detector.sensor_ids.tolist(), self._scores[kind].tolist(), strict=True)
-        ]
-        for spec, anomaly in zip(specs, self._anomalies.tolist(), strict=True):
-            pairs += [(source, anomaly) for source in spec.sensor_ids]
-        return np.array(sorted(pairs), np.int32).reshape(-1, 2)
+    def _find_faults(self, faults: SensorFaults, ready: ReadingBatch, at_work: npt.NDArray[np.bool_]) -> ReadingBatch:
+        seen = np.isin(ready.sensor_id, faults.sensor_ids)
+        found = faults.fold(ready.take(seen), at_work[seen])
+        targets = self._detection.faults_of(found.sensor_id)
+        # One instant, one reading: what was found last there stands.
+        order = np.lexsort((np.arange(targets.size), found.time, targets))
+        last = np.flatnonzero((np.diff(targets[order], append=-1) != 0) | (np.diff(found.time[order], append=-1) != 0))
+        kept = order[last]
+        return ReadingBatch.of(found.time[kept], targets[kept], found.kind[kept].astype(np.float64))
+
+    def _told(self, scores: ReadingBatch) -> ReadingBatch:
+        return scores.take(self._reports.select(scores))
 
     def _with_parts(self, asset_ids: SensorIds) -> set[int]:
         """These assets and all that they consist of."""
@@ -165,54 +173,3 @@ class Scoring:
             before = len(found)
             found.update(asset.id for asset in self._plant.assets if asset.parent_id in found)
         return found
-
-
-_NONE: SensorIds = np.empty(0, np.int32)
-
-
-def _build_detectors(plant: Plant) -> dict[str, Detector]:
-    chosen: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
-    for sensor in plant.sensors:
-        if sensor.detector is not None:
-            chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
-    return {kind: kinds.build(kind, sensors) for kind, sensors in sorted(chosen.items())}
-
-
-def _asset_specs(plant: Plant) -> "list[AssetSpec]":
-    if not any(asset.detector for asset in plant.assets):
-        return []
-    from models.multivariate.kinds import AssetSpec
-
-    return [
-        AssetSpec(
-            asset_id=asset.id,
-            sensor_ids=tuple(plant.sensor_by_name[name].id for name in asset.detector.sensors),
-            parameters=asset.detector.parameters,
-        )
-        for asset in sorted(plant.assets, key=lambda asset: asset.id)
-        if asset.detector is not None
-    ]
-
-
-def _table(rows: list[list[int]]) -> SensorIds:
-    """Rows of different lengths as one array, filled up with -1."""
-    table = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int32)
-    for row, found in zip(table, rows, strict=True):
-        row[: len(found)] = found
-    return table
-
-
-def _state_sensors(plant: Plant) -> dict[int, int]:
-    """For each sensor that is scored the state sensor of its asset, or of the nearest asset above it that has one."""
-    of_asset = {sensor.asset_id: sensor.id for sensor in plant.sensors if sensor.kind is SensorKind.STATE}
-    together = {name for asset in plant.assets if asset.detector is not None for name in asset.detector.sensors}
-    found: dict[int, int] = {}
-    for sensor in plant.sensors:
-        scored = sensor.detector is not None or sensor.name in together
-        asset_id: int | None = sensor.asset_id if scored else None
-        while asset_id is not None:
-            if asset_id in of_asset:
-                found[sensor.id] = of_asset[asset_id]
-                break
-            asset_id = plant.asset_by_id[asset_id].parent_id
-    return found

@@ -55,9 +55,11 @@ def check_folder(folder: Path) -> None:
     Raises:
         ConfigurationError: it is there already, or its parent is not.
     """
-    if folder.exists():
+    with _told(folder):
+        there, parent = folder.exists(), folder.absolute().parent.is_dir()
+    if there:
         raise ConfigurationError(f"{str(folder)!r} is there already; name a folder that is not, it is made")
-    if not folder.absolute().parent.is_dir():
+    if not parent:
         raise ConfigurationError(f"there is no folder {str(folder.absolute().parent)!r} to make {folder.name!r} in")
 
 
@@ -257,6 +259,7 @@ def _plant(scenarios: Sequence[Scenario], sensors: Sequence[Sequence[CatalogueSe
                 "areas": [{"name": "hall", "assets": assets}],
             }
         ],
+        "detectors": "auto",
         "rules": [
             {
                 "name": "vibration-zones",

@@ -15,7 +15,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 DURATION_S = 45 * 86_400.0
 HEALTHY_S = 21 * 86_400.0
 """time in which nothing is wrong, to learn from and to be judged in"""
-_HEALTHY_PART = 0.45
+_HEALTHY_PART = 0.5
 """of shorter runs"""
 _HEALTHY_OF_TEN = 3
 

@@ -84,10 +84,17 @@ def _rises(age: Column, level: Column, given: DegradationParameters) -> tuple[Co
     quarter = np.where(age <= given.run_in_s, given.window_s, given.run_in_s - given.window_s)
     first = np.searchsorted(age, np.maximum(quarter, age / 4))
     end = np.searchsorted(age, np.maximum(quarter + given.window_s, age / 2))
-    window = np.searchsorted(age, age - given.window_s, side="right")
-    burst = np.searchsorted(age, age - given.burst_s, side="right")
+    # A median of fewer than three would follow a single spike.
+    latest = np.maximum(np.arange(age.size) - 2, 0)
+    window = np.minimum(np.searchsorted(age, age - given.window_s, side="right"), latest)
+    burst = np.minimum(np.searchsorted(age, age - given.burst_s, side="right"), latest)
+    # The reference moves slowly, but for the end of the run-in: once in a burst is often enough.
+    due = np.diff(np.floor(age / given.burst_s), prepend=-1.0) > 0
+    due |= np.diff(age > given.run_in_s, prepend=False)
+    reference = None
     for now in np.flatnonzero((end > first) & (end <= np.arange(age.size))).tolist():
-        reference = np.median(level[:, :, first[now] : end[now]], axis=2)
+        if reference is None or due[now]:
+            reference = np.median(level[:, :, first[now] : end[now]], axis=2)
         rises[:, now] = (np.median(level[:, :, window[now] : now + 1], axis=2) - reference).max(axis=1)
         bursts[:, now] = (np.median(level[:, :, burst[now] : now + 1], axis=2) - reference).max(axis=1)
     return rises, bursts

@@ -24,6 +24,7 @@ _FARTHEST = 10.0
 """times the duration that the trend has been seen; beyond, an extrapolation is a guess"""
 _NEGLIGIBLE = 1e-6
 """of the likelihood of both shapes"""
+_MOST_ONSETS = 6
 _HERMITE, _HERMITE_WEIGHT = np.polynomial.hermite_e.hermegauss(7)
 
 
@@ -95,17 +96,31 @@ def life_by_trend(
         return TrendLife(remaining=RemainingLife(p10_s=0.0, p50_s=0.0, p90_s=0.0), trend=best.trend(sign))
     if not best.fit.significant or best.fit.drift[best.fit.likeliest] <= 0:
         return _none("no significant trend towards the limit")
-    after = all_time >= best.fit.onset_s[best.fit.likeliest]
-    late_time, late_values = _prepared(all_time[after], all_values[after])
-    fits = searched
-    if late_time.size >= FEWEST_POINTS:
-        fits = _fits(late_time, late_values, limit, sign=sign, from_start=True) or searched
-        time = late_time
+    passages, fits = [], searched
+    for onset_s, weight in _onsets(best.fit):
+        after = all_time >= onset_s
+        late_time, late_values = _prepared(all_time[after], all_values[after])
+        late = (
+            _fits(late_time, late_values, limit, sign=sign, from_start=True) if late_time.size >= FEWEST_POINTS else []
+        )
+        # The last median stands for the middle of its span, life is counted from the last reading.
+        lag_s = float(all_time[-1] - late_time[-1])
+        passages += [_Passage(fit, weight * fit.share, lag_s) for fit in late if fit.share > _NEGLIGIBLE]
+        if late and fits is searched:
+            fits = late
+    if not passages:
+        passages = [_Passage(fit, fit.share, float(all_time[-1] - time[-1])) for fit in searched]
     trend = fits[0].trend(sign)
-    farthest = farthest_s if farthest_s is not None else _FARTHEST * float(time[-1] - trend.onset_s)
-    passages = [(fit.share, _Passage(fit.fit, fit.target)) for fit in fits if fit.share > _NEGLIGIBLE]
-    # The last median stands for the middle of its span, life is counted from the last reading.
-    return TrendLife(remaining=_remaining(passages, farthest, float(all_time[-1] - time[-1])), trend=trend)
+    farthest = farthest_s if farthest_s is not None else _FARTHEST * float(all_time[-1] - trend.onset_s)
+    return TrendLife(remaining=_remaining(passages, farthest), trend=trend)
+
+
+def _onsets(fit: DriftFit) -> list[tuple[float, float]]:
+    """The likeliest onsets first, with their weights."""
+    onsets, place = np.unique(fit.onset_s, return_inverse=True)
+    weight = np.bincount(place, fit.weight)
+    order = np.argsort(-weight, kind="stable")[:_MOST_ONSETS]
+    return [(float(onsets[each]), float(weight[each])) for each in order if weight[each] > 0.05 * weight.max()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +167,11 @@ def _fits(time: Column, value: Column, limit: float, *, sign: float, from_start:
     return sorted(fits, key=lambda fit: -fit.share)
 
 
-def _remaining(passages: Sequence[tuple[float, "_Passage"]], farthest_s: float, lag_s: float) -> RemainingLife:
+def _remaining(passages: Sequence["_Passage"], farthest_s: float) -> RemainingLife:
+    total = sum(passage.weight for passage in passages)
+
     def reached(log_s: float) -> float:
-        return sum(weight * passage.reached(float(np.exp(log_s))) for weight, passage in passages)
+        return sum(passage.weight * passage.reached(float(np.exp(log_s))) for passage in passages) / total
 
     beyond = float(np.log(farthest_s))
     nearest, latest = beyond - 30.0, beyond + 20.0
@@ -167,9 +184,7 @@ def _remaining(passages: Sequence[tuple[float, "_Passage"]], farthest_s: float, 
     p10, p50, p90 = (
         0.0
         if reached(nearest) >= level
-        else max(
-            0.0, float(np.exp(optimize.brentq(lambda x, level=level: reached(x) - level, nearest, latest))) - lag_s
-        )
+        else float(np.exp(optimize.brentq(lambda x, level=level: reached(x) - level, nearest, latest)))
         for level in (0.1, 0.5, 0.9)
     )
     return RemainingLife(p10_s=p10, p50_s=p50, p90_s=p90)
@@ -197,27 +212,34 @@ def _condensed(time: Column, value: Column) -> tuple[Column, Column]:
     starts = np.flatnonzero(np.diff(cell, prepend=-1))
     if starts.size == time.size:
         return time, value
-    parts = np.split(np.arange(time.size), starts[1:])
-    middle = np.array([np.median(value[part]) for part in parts])
-    return np.array([time[part].mean() for part in parts]), middle
+    count = np.diff(starts, append=time.size)
+    ordered = value[np.lexsort((value, cell))]
+    middle = (ordered[starts + (count - 1) // 2] + ordered[starts + count // 2]) / 2
+    return np.add.reduceat(time, starts) / count, middle
 
 
 class _Passage:
     """Distribution of the time until a limit is first passed."""
 
-    def __init__(self, fit: DriftFit, limit: float) -> None:
+    def __init__(self, shaped: _ShapeFit, weight: float, lag_s: float) -> None:
+        fit = shaped.fit
+        self.weight = weight
+        self._lag_s = lag_s
         deviation = np.sqrt(fit.state_variance)[:, None] * _HERMITE
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = np.where(fit.state_variance > 0, fit.covariance / fit.state_variance, 0.0)[:, None]
         variance = np.maximum(fit.drift_variance[:, None] - slope * fit.covariance[:, None], 0.0)
         self._weight = fit.weight[:, None] * (_HERMITE_WEIGHT / _HERMITE_WEIGHT.sum())
-        self._distance = limit - (fit.state[:, None] + deviation)
-        self._drift = fit.drift[:, None] + slope * deviation
+        self._distance = shaped.target - (fit.state[:, None] + deviation)
+        # Drifts are looked at because they are steep: James & Stein 1961 take back what chance alone adds.
+        shrunk = fit.drift * np.maximum(1 - fit.drift_variance / np.maximum(fit.drift**2, 1e-300), 0.0)
+        self._drift = shrunk[:, None] + slope * deviation
         self._variance = np.broadcast_to(variance, self._drift.shape)
         self._diffusion = np.broadcast_to(fit.diffusion[:, None], self._drift.shape)
 
     def reached(self, after_s: float) -> float:
         """Probability that it is passed by then: Si et al. 2013, eq. 18; without diffusion that of the drift alone."""
+        after_s += self._lag_s
         d, m, v, q = self._distance, self._drift, self._variance, self._diffusion
         spread = np.maximum(np.sqrt(v * after_s**2 + q * after_s), 1e-300)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

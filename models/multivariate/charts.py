@@ -15,10 +15,10 @@ _SIGMA_PER_DEVIATION = float(np.sqrt(np.pi / 2))
 """standard deviation of a normal distribution over its mean absolute deviation"""
 _ROUNDING = float(1 / np.sqrt(12))
 """standard deviation of rounding to a digit, in digits (Widrow 1956); smoothing does not take it away"""
-_SAME = 1e-10
+_SAME = 1e-12
 """steps up to this share of the value are rounding noise"""
-_FARTHEST = 1e150
-"""values beyond are taken as this: their squares still are numbers"""
+_FARTHEST = 1e70
+"""values beyond are taken as this: their fourth powers still are numbers"""
 _UNCLIPPED = 10
 """samples at the start that are taken as they are: there is no scale yet to clip by"""
 _REACH = 10.0
@@ -34,10 +34,12 @@ _WIDEN = 3.0
 """times the sigma of the warm-up that sigma may grow to"""
 _CENTRAL = 0.99
 """samples further out than this share of all count as if they were there: outliers teach little (Huber 1964)"""
+_SPAN = 0.5
+"""of the charts' time constant: samples nearer to each other tell hardly anything new about the covariance"""
 _LEAST_SHRINKAGE = 1e-3
 """relations tighter than sensors are accurate are not believed"""
-_REFITS = 50
-"""refits in as many samples as the warm-up has"""
+_REFIT = 0.05
+"""share of new samples, of those learned from, by which precision and limit are made anew"""
 
 Column = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -58,9 +60,11 @@ class State:
     """(n, p) the sensor's first value"""
     last: Column
     resolution: Column
-    """(n, p) smallest step from a sample to the next; inf: it never moved"""
+    """(n, p) smallest step from a sample to the next; inf: it never moved; NaN: the sensor is left out"""
     deviation: Column
     """(n, p) mean absolute deviation from the level, in the warm-up"""
+    reach: Column
+    """(n, p) deviation beyond which a value counts as this far"""
     smooth: Column
     """(n, p) EWMA of the values"""
     mean: Column
@@ -77,11 +81,13 @@ class State:
     first_mean: Column
     """(n, p) at the end of the warm-up"""
     first_sigma: Column
-    """(n, p) of the chart at the end of the warm-up"""
+    """(n, p) of the chart at the end of the warm-up; 0: it never moved, or is left out"""
     independent: Column
     """(n,) samples the warm-up was worth"""
     precision: Column
-    """(n, p, p) inverse of the shrunk covariance, as of the last refit"""
+    """(n, p, p) inverse of the shrunk covariance, as of the last refit; rows and columns of 0 where left out"""
+    rest: Column
+    """(n, p) variance of each sensor given the others, as of the last refit; 0: it is left out"""
     limit: Column
     """(n,) of the squared distance, as of the last refit"""
 
@@ -91,7 +97,7 @@ class State:
         shapes = {"count": (), "due": (), "independent": (), "limit": ()}
         squares = {"covariance": (sensors, sensors), "precision": (sensors, sensors)}
         state = cls(*(np.zeros((assets, *{**shapes, **squares}.get(field.name, (sensors,)))) for field in fields(cls)))
-        state.resolution[:] = np.inf
+        state.resolution[:] = state.reach[:] = np.inf
         return state
 
     def take(self, index: Index | slice) -> "State":
@@ -168,7 +174,9 @@ class Charts:
             rows = slice(None) if warm.all() else np.flatnonzero(warm)
             some = state.take(rows)
             rare = self._budget[here][rows] * every_s[rows] / YEAR_S
-            score[rows], contribution[rows] = _score_and_learn(some, known[rows], warmup[rows], rare)
+            score[rows], contribution[rows] = _score_and_learn(
+                some, known[rows], warmup[rows], self._smoothing[here][rows], rare
+            )
             if not warm.all():
                 state.put(rows, some)
         if not warm.all():
@@ -183,23 +191,47 @@ class Charts:
 
 
 def _chart(state: State, values: Column, known: Known, smoothing: Column) -> Column:
-    """Take a sample into the charts; gives the deviations from the usual, clipped, 0 where not known."""
-    first = known & (state.heard == 0)
+    """Take a sample into the charts; gives the deviations from the usual, clipped, NaN where not known."""
+    first = state.heard == 0
     if first.any():
+        first &= known
         state.origin[first] = state.last[first] = values[first]
     step = np.abs(values - state.last)
-    finer = (step > _SAME * np.abs(values)) & (step < state.resolution)
+    finer = step < state.resolution
     if finer.any():
-        state.resolution[finer] = step[finer]
-        state.due[finer.any(axis=1)] = np.inf
-    np.copyto(state.last, values, where=known)
-    scale = np.maximum(state.deviation * _SIGMA_PER_DEVIATION, _rounding(state))
-    bound = np.where(state.heard < _UNCLIPPED, np.inf, _REACH * scale)
-    deviation = np.clip(values - state.origin - state.mean, -bound, bound)
-    weight = np.maximum(smoothing[:, None], 1 / (state.heard + 1))
-    np.copyto(state.smooth, state.smooth + weight * (state.mean + deviation - state.smooth), where=known)
+        _note_steps(state, np.nonzero(finer), values, step)
+    deviation = values - state.origin
+    deviation -= state.mean
+    np.minimum(deviation, state.reach, out=deviation)
+    np.maximum(deviation, -state.reach, out=deviation)
+    moved = deviation + state.mean
+    moved -= state.smooth
+    moved *= np.maximum(smoothing[:, None], 1 / (state.heard + 1))
+    if known.all():
+        state.last[:] = values
+        state.smooth += moved
+    else:
+        np.copyto(state.last, values, where=known)
+        np.add(state.smooth, moved, out=state.smooth, where=known)
     state.heard += known
-    return np.where(known, deviation, 0.0)
+    return deviation
+
+
+def _note_steps(state: State, at: tuple[Index, ...], values: Column, step: Column) -> None:
+    """Smaller steps than ever before, but for rounding noise."""
+    real = step[at] > _SAME * np.abs(values[at])
+    at = tuple(axis[real] for axis in at)
+    floor = _ROUNDING * state.resolution[at]
+    state.resolution[at] = step[at]
+    # Where the old step was what sigma was taken for, the model is another now.
+    state.due[at[0][state.first_sigma[at] <= floor]] = np.inf
+    if (state.deviation[at] * _SIGMA_PER_DEVIATION <= floor).any():
+        _set_reach(state)
+
+
+def _set_reach(state: State) -> None:
+    scale = np.maximum(state.deviation * _SIGMA_PER_DEVIATION, _rounding(state))
+    state.reach[:] = np.where(state.heard < _UNCLIPPED, np.inf, _REACH * scale)
 
 
 def _rounding(state: State) -> Column:
@@ -211,8 +243,9 @@ def _warm_up(state: State, deviation: Column, known: Known, warmup: Column) -> N
     state.count += 1
     count = state.count[:, None]
     # The first value is the origin and says nothing about the scale.
-    gain = known / np.maximum(state.heard - 1, 1)
-    state.deviation += gain * (np.abs(deviation) - state.deviation)
+    gain = 1 / np.maximum(state.heard - 1, 1)
+    np.add(state.deviation, gain * (np.abs(deviation) - state.deviation), out=state.deviation, where=known)
+    _set_reach(state)
     before = state.smooth - state.mean
     state.mean += before / count
     after = state.smooth - state.mean
@@ -240,13 +273,13 @@ def _settle(state: State, size: Column) -> None:
     count = state.count[:, None]
     variance = np.einsum("aii->ai", state.covariance)
     # A sensor that was silent for most of the time is left out until the asset is learned anew.
-    variance = np.where(state.heard >= count / 2, variance, np.nan)
+    silent = state.heard < count / 2
+    state.resolution[silent] = np.nan
+    variance = np.where(silent, 0.0, variance)
     state.first_sigma[:] = np.sqrt(variance)
     state.first_mean[:] = state.mean
     batches = np.floor(count / size[:, None])
-    each = independent_samples(
-        count, size[:, None], np.nan_to_num(variance, nan=0.0), state.batch_square / (batches - 1)
-    )
+    each = independent_samples(count, size[:, None], variance, state.batch_square / (batches - 1))
     # One number for all sensors, their geometric mean: that of one sensor from ten batches is uncertain by half.
     moving = np.isfinite(each)
     logarithm = np.where(moving, np.log(np.where(moving, each, 1.0)), 0.0).sum(axis=1)
@@ -255,43 +288,45 @@ def _settle(state: State, size: Column) -> None:
     state.due[:] = np.inf
 
 
-def _score_and_learn(state: State, known: Known, warmup: Column, rare: Column) -> tuple[Column, Column]:
+def _score_and_learn(
+    state: State, known: Known, warmup: Column, smoothing: Column, rare: Column
+) -> tuple[Column, Column]:
     """Score a sample of assets that have warmed up, then learn from it where it was no anomaly."""
-    due = state.due >= np.maximum(np.floor(warmup / _REFITS), 1)
+    due = state.due >= _REFIT * state.count
     if due.any():
-        rows = np.flatnonzero(due)
+        rows: Index | slice = slice(None) if due.all() else np.flatnonzero(due)
         some = state.take(rows)
         _refit(some, warmup[rows], rare[rows])
-        state.put(rows, some)
+        if not due.all():
+            state.put(rows, some)
     difference = state.smooth - state.mean
-    limit = state.limit
-    missing = ~known & (_strength(state) > 0)
-    lacking = np.flatnonzero(missing.any(axis=1))
-    if lacking.size:
-        limit = limit.copy()
+    limit, rest = state.limit, state.rest
+    lacking = np.zeros(0, np.intp)
+    if not known.all():
+        missing = ~known & (rest > 0)
+        lacking = np.flatnonzero(missing.any(axis=1))
+        limit, rest = limit.copy(), np.where(missing, 0.0, rest)
         difference[lacking] = _expected(state.precision[lacking], difference[lacking], missing[lacking])
-        limit[lacking] = _limit(state.take(lacking), warmup[lacking], rare[lacking], ~missing[lacking])
+        limit[lacking] = _limit(state.take(lacking), warmup[lacking], rare[lacking], rest[lacking] > 0)
     pull = np.einsum("aij,aj->ai", state.precision, difference)
     distance = np.maximum(np.einsum("ai,ai->a", pull, difference), 0.0)
     score = np.sqrt(distance / limit)
-
-    strength = _strength(state)
-    share = np.divide(pull**2, strength, out=np.zeros_like(pull), where=(strength > 0) & ~missing)
-    total = share.sum(axis=1, keepdims=True)
-    nothing = total <= 0
-    heard = (strength > 0) & ~missing
-    even = heard / np.maximum(heard.sum(axis=1, keepdims=True), 1)
-    contribution = np.where(nothing, even, share / np.where(nothing, 1.0, total))
-
     learned = score < ALARM
     learned[lacking] = False
-    _refine(state, difference, distance, learned, warmup)
-    return score, contribution
+    _refine(state, difference, distance, learned, warmup, smoothing)
+    return score, _contribution(pull, rest)
 
 
-def _strength(state: State) -> Column:
-    """1 / variance of each sensor given the others; 0: it is left out."""
-    return np.diagonal(state.precision, axis1=1, axis2=2)
+def _contribution(pull: Column, rest: Column) -> Column:
+    share = pull * pull
+    share *= rest
+    total = np.einsum("ai->a", share)
+    nothing = total <= 0
+    if nothing.any():
+        share[nothing] = rest[nothing] > 0
+        total = np.maximum(np.einsum("ai->a", share), 1)
+    share /= total[:, None]
+    return share
 
 
 def _expected(precision: Column, difference: Column, missing: Known) -> Column:
@@ -304,21 +339,33 @@ def _expected(precision: Column, difference: Column, missing: Known) -> Column:
     return np.where(missing, filled, present)
 
 
-def _refine(state: State, difference: Column, distance: Column, learned: Known, warmup: Column) -> None:
+def _refine(
+    state: State, difference: Column, distance: Column, learned: Known, warmup: Column, smoothing: Column
+) -> None:
     """Go on learning, within bounds, from the samples marked."""
+    state.due += learned
     count = np.minimum(state.count + 1, _MEMORY * warmup)
     np.copyto(state.count, count, where=learned)
-    state.due += learned
-    gain = np.where(learned, 1 / count, 0.0)
+    # Mean and covariance once in a while: the samples between say hardly anything new.
+    every = np.ceil(_SPAN / smoothing)
+    teaches = learned & (state.due % every == 0)
+    if teaches.any():
+        rows: Index | slice = slice(None) if teaches.all() else np.flatnonzero(teaches)
+        some = state.take(rows)
+        gain = np.minimum(every[rows] / count[rows], 1.0)[:, None]
+        _learn(some, difference[rows], distance[rows], gain)
+        if not teaches.all():
+            state.mean[rows], state.covariance[rows] = some.mean, some.covariance
+
+
+def _learn(state: State, difference: Column, distance: Column, gain: Column) -> None:
     central = special.chdtri(float(difference.shape[1]), 1 - _CENTRAL)
-    inward = np.minimum(1.0, np.sqrt(central / np.maximum(distance, central)))
-    near = difference * inward[:, None]
-    bound = _STRAY * np.nan_to_num(state.first_sigma)
-    state.mean += gain[:, None] * near
-    np.clip(state.mean, state.first_mean - bound, state.first_mean + bound, out=state.mean)
-    state.covariance += gain[:, None, None] * (near[:, :, None] * near[:, None, :] - state.covariance)
+    near = difference * np.minimum(1.0, np.sqrt(central / np.maximum(distance, central)))[:, None]
+    bound = _STRAY * state.first_sigma
+    state.mean[:] = np.clip(state.mean + gain * near, state.first_mean - bound, state.first_mean + bound)
+    state.covariance += gain[:, :, None] * (near[:, :, None] * near[:, None, :] - state.covariance)
     variance = np.einsum("aii->ai", state.covariance)
-    widest = (_WIDEN * np.nan_to_num(state.first_sigma)) ** 2
+    widest = (_WIDEN * state.first_sigma) ** 2
     wide = variance > widest
     if wide.any():
         scale = np.sqrt(np.divide(widest, variance, out=np.ones_like(variance), where=wide))
@@ -329,7 +376,7 @@ def _refit(state: State, warmup: Column, rare: Column) -> None:
     """Precision and limit from what has been learned."""
     level = np.abs(state.origin + state.mean)
     sigma = np.sqrt(np.maximum(np.einsum("aii->ai", state.covariance), 0.0))
-    sigma = np.where(np.isfinite(state.first_sigma), np.maximum(sigma, _rounding(state)), 0.0)
+    sigma = np.where(np.isnan(state.resolution), 0.0, np.maximum(sigma, _rounding(state)))
     sigma = np.where(sigma > 0, np.maximum(sigma, _SAME * level), 0.0)
     some = sigma > 0
     inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=some)
@@ -343,17 +390,18 @@ def _refit(state: State, warmup: Column, rare: Column) -> None:
     correlation *= (1 - shrinkage)[:, None, None]
     np.einsum("aii->ai", correlation)[...] = 1.0
     state.precision[:] = np.linalg.inv(correlation) * scale
+    strength = np.einsum("aii->ai", state.precision)
+    state.rest[:] = np.divide(1.0, strength, out=np.zeros_like(strength), where=strength > 0)
     state.limit[:] = _limit(state, warmup, rare, some)
     state.due[:] = 0.0
 
 
 def _limit(state: State, warmup: Column, rare: Column, counted: Known) -> Column:
     """Of the squared distance by the sensors that count; NaN where none does."""
-    counted = counted & (_strength(state) > 0)
     number = counted.sum(axis=1)
     sensors = np.maximum(number, 1).astype(np.float64)
     independent = state.independent * state.count / warmup
-    variance = np.nan_to_num(state.first_sigma) ** 2
+    variance = state.first_sigma**2
     kurtosis = np.divide(state.fourth, variance**2, out=np.zeros_like(variance), where=counted & (variance > 0))
     excess = np.maximum(kurtosis - 3, 0.0).sum(axis=1)
     limit = distance_limit(sensors, independent, rare) * tail_factor(sensors, excess, rare)

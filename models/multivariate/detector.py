@@ -1,14 +1,15 @@
 """`JointDetector`: assets by all their sensors together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from models.contract import AssetScores
 from models.multivariate.charts import Charts, State
-from models.multivariate.synchroniser import Samples, Synchroniser
+from models.multivariate.synchroniser import Synchroniser
 from telemetry.batch import ReadingBatch
 from telemetry.snapshot import pack, unpack
 
@@ -53,6 +54,7 @@ class JointDetector:
         self._sensors = [np.array(sensor_ids, np.int32) for _, sensor_ids in assets]
         self._synchroniser = Synchroniser([sensor_ids for _, sensor_ids in assets], every_s, align_s=align_s)
         number = np.array([ids.size for ids in self._sensors], np.intp)
+        self._kin_of = number
         self._most = int(number.max(initial=1))
         self._kin: list[_Kin] = []
         for sensors in np.unique(number).tolist():
@@ -72,13 +74,15 @@ class JointDetector:
         contribution = np.full((samples.asset.size, self._most), np.nan)
         every_s = self._synchroniser.every_s
         for kin in self._kin:
-            mine = np.isin(samples.asset, kin.assets) if len(self._kin) > 1 else np.ones(score.size, np.bool_)
-            for rows in _rounds(samples, np.flatnonzero(mine)):
-                asset = samples.asset[rows]
-                place = np.searchsorted(kin.assets, asset)
-                score[rows], contribution[rows, : kin.sensors] = kin.charts.step(
-                    place, samples.value[rows, : kin.sensors], every_s[asset]
-                )
+            mine = np.flatnonzero(self._kin_of[samples.asset] == kin.sensors)
+            order, ends = _rounds(samples.asset[mine])
+            order = mine[order]
+            place, value = np.searchsorted(kin.assets, samples.asset[order]), samples.value[order, : kin.sensors]
+            scores, shares = np.empty(order.size), np.empty((order.size, kin.sensors))
+            for begin, end in pairwise((0, *ends)):
+                now = slice(begin, end)
+                scores[now], shares[now] = kin.charts.step(place[now], value[now], every_s[kin.assets[place[now]]])
+            score[order], contribution[order, : kin.sensors] = scores, shares
         known = np.isfinite(score)
         return AssetScores(
             asset_id=self._asset_ids[samples.asset[known]],
@@ -119,10 +123,11 @@ class JointDetector:
         arrays = unpack(_LABEL, body)
         ends = np.cumsum(arrays["sensors"])
         stored = {
-            int(asset_id): (position, ids)
-            for position, (asset_id, ids) in enumerate(
-                zip(arrays["asset_id"], np.split(arrays["sensor_id"], ends[:-1]), strict=True)
+            int(asset_id): (
+                position,
+                arrays["sensor_id"][ends[position] - arrays["sensors"][position] : ends[position]],
             )
+            for position, asset_id in enumerate(arrays["asset_id"])
         }
         there = np.full(self._asset_ids.size, -1, np.intp)
         for here, (asset_id, ids) in enumerate(zip(self._asset_ids.tolist(), self._sensors, strict=True)):
@@ -143,10 +148,12 @@ class JointDetector:
                 kin.charts.state.put(same, table.take(among[there[kin.assets[same]]]))
 
 
-def _rounds(samples: Samples, rows: Index) -> Iterator[Index]:
-    """The k-th row of every asset that has one, for k = 0, 1, ...; rows are sorted by asset."""
-    asset = samples.asset[rows]
+def _rounds(asset: Index) -> tuple[Index, list[int]]:
+    """Positions by round: the first row of every asset, then the second of those that have one, ...; rows are sorted
+    by asset. And where each round ends.
+    """
     begin = np.flatnonzero(np.diff(asset, prepend=-1))
     length = np.diff(begin, append=asset.size)
-    for k in range(int(length.max(initial=0))):
-        yield rows[begin[length > k] + k]
+    number = np.arange(asset.size) - np.repeat(begin, length)
+    order = np.argsort(number, kind="stable")
+    return order, np.cumsum(np.bincount(number)).tolist()

@@ -32,14 +32,11 @@ class Rates:
         self.interval = np.zeros(sensors, np.int64)
         """µs; 0: not known yet"""
 
-    def learn(self, sensor: Index, time: Times) -> None:
-        """Take readings, sorted by sensor (in any order of sensors) and then by time."""
-        open_ = self._told[sensor] < _INTERVALS
-        if not open_.any():
-            return
-        sensor, time = sensor[open_], time[open_]
-        for part in np.split(np.arange(sensor.size), np.flatnonzero(np.diff(sensor)) + 1):
-            self._learn_one(int(sensor[part[0]]), time[part])
+    def learn(self, sensor: Index, length: Index, time: Times) -> None:
+        """Take readings: of each of these sensors so many, in order of time."""
+        begin = np.cumsum(length) - length
+        for row in np.flatnonzero(self._told[sensor] < _INTERVALS).tolist():
+            self._learn_one(int(sensor[row]), time[begin[row] : begin[row] + length[row]])
 
     def _learn_one(self, sensor: int, time: Times) -> None:
         if self.first[sensor] == self._never:

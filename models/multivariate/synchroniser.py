@@ -59,26 +59,37 @@ class _Cells:
         return _Cells(self.place[rows], self.bin[rows], self.total[rows], self.number[rows], self.newest[rows])
 
     def in_order(self) -> "_Cells":
-        order = np.lexsort((self.bin, self.place))
+        """Sorted by place and bin."""
+        low = self.bin.min(initial=0)
+        span = int(self.bin.max(initial=0)) - int(low) + 1
+        if span * (int(self.place.max(initial=0)) + 1) < np.iinfo(np.int64).max:
+            # Long stretches are in order already, which a stable sort of one key finds.
+            order = np.argsort(self.place * span + (self.bin - low), kind="stable")
+        else:
+            order = np.lexsort((self.bin, self.place))
         return _Cells(*(getattr(self, name)[order] for name in self.__slots__))
 
     def plus(self, other: "_Cells") -> "_Cells":
-        """With readings that came later."""
-        all_ = _Cells(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in self.__slots__))
+        """With readings that came later, sorted."""
+        both = other
         if self.place.size:
-            all_ = all_.in_order()
-        fresh = (np.diff(all_.place, prepend=-1) != 0) | (np.diff(all_.bin, prepend=_NEVER) != 0)
+            both = _Cells(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in self.__slots__))
+        step = np.diff(both.place)
+        if self.place.size or (step < 0).any():
+            both = both.in_order()
+            step = np.diff(both.place)
+        fresh = np.concatenate((np.ones(min(1, both.place.size), np.bool_), (step != 0) | (np.diff(both.bin) != 0)))
         if fresh.all():
-            return all_
+            return both
         begin = np.flatnonzero(fresh)
         cell = np.cumsum(fresh) - 1
         # bincount adds one after the other: the sum is the same however the stream was cut. reduceat's is not.
         return _Cells(
-            all_.place[begin],
-            all_.bin[begin],
-            np.bincount(cell, all_.total),
-            np.bincount(cell, all_.number),
-            np.maximum.reduceat(all_.newest, begin),
+            both.place[begin],
+            both.bin[begin],
+            np.bincount(cell, both.total).astype(np.float64),
+            np.bincount(cell, both.number).astype(np.float64),
+            np.maximum.reduceat(both.newest, begin),
         )
 
 
@@ -117,6 +128,7 @@ class Synchroniser:
     def clear(self) -> None:
         """Nothing heard yet."""
         count = len(self._real)
+        self._sensors = self._real.sum(axis=1)
         self._rates = Rates(count * self._most, never=_NEVER)
         self._highest = np.full((count, self._most), _NEVER, np.int64)
         """time of each sensor's newest reading"""
@@ -148,32 +160,37 @@ class Synchroniser:
         Raises:
             ValueError: the batch has a reading of another sensor.
         """
-        use = usable(batch.quality)
-        at = np.searchsorted(self._sensor_ids, batch.sensor_id)
+        begin = np.flatnonzero(np.diff(batch.sensor_id, prepend=batch.sensor_id[:1] - 1))
+        ids = batch.sensor_id[begin]
+        at = np.searchsorted(self._sensor_ids, ids)
         foreign = at >= self._sensor_ids.size
-        foreign[~foreign] = self._sensor_ids[at[~foreign]] != batch.sensor_id[~foreign]
+        foreign[~foreign] = self._sensor_ids[at[~foreign]] != ids[~foreign]
         if foreign.any():
-            raise ValueError(
-                f"readings of sensors this detector does not look at: {np.unique(batch.sensor_id[foreign]).tolist()}"
-            )
-        place, time, value = self._place[at[use]], batch.time[use], batch.value[use]
-        if not place.size:
+            raise ValueError(f"readings of sensors this detector does not look at: {ids[foreign].tolist()}")
+        length = np.diff(begin, append=len(batch))
+        place, time, value = self._place[at], batch.time, batch.value
+        use = usable(batch.quality)
+        if not use.all():
+            length = np.add.reduceat(use, begin, dtype=np.intp)
+            time, value, place, length = time[use], value[use], place[length > 0], length[length > 0]
+        if not time.size:
             return self._samples(_Cells.none())
-        last = np.append(np.diff(place) != 0, True)
+        # From here on one row a sensor, and `length` readings of each.
+        last = np.cumsum(length) - 1
         highest = self._highest.reshape(-1)
-        highest[place[last]] = np.maximum(highest[place[last]], time[last])
-        self._rates.learn(place, time)
+        highest[place] = np.maximum(highest[place], time[last])
+        self._rates.learn(place, length, time)
         self._choose_widths()
         asset = place // self._most
-        width = self._width[asset]
-        begun = width > 0
-        if not begun.all():
-            place, time, value, asset, width = place[begun], time[begun], value[begun], asset[begun], width[begun]
-        bin_ = time // width
-        new = _Cells(place, bin_, value, np.ones(place.size), time)
-        in_time = bin_ > self._closed[asset]
+        width, closed = self._width[asset], self._closed[asset]
+        if (width == width[0]).all() and width[0] > 0:
+            bin_ = time // width[0]
+        else:
+            bin_ = time // np.maximum(np.repeat(width, length), 1)
+        in_time = bin_ > np.repeat(np.where(width > 0, closed, np.iinfo(np.int64).max), length)
+        new = _Cells(np.repeat(place, length), bin_, value, np.ones(time.size), time)
         cells = self._cells.plus(new if in_time.all() else new.take(in_time))
-        over = self._close()[cells.place // self._most] >= cells.bin
+        over = np.repeat(self._close(), self._most)[cells.place] >= cells.bin
         self._cells = _Cells.none() if over.all() else cells.take(~over)
         return self._samples(cells.take(over))
 
@@ -217,14 +234,15 @@ class Synchroniser:
         value[row, slot] = cells.total / cells.number
         time = np.full(asset_of.size, _NEVER, np.int64)
         np.maximum.at(time, row, cells.newest)
-        self._hold(value, asset_of, bin_of)
+        self._hold(value, asset_of, bin_of, cells.place.size)
         return Samples(asset=asset_of, time=time, value=value)
 
-    def _hold(self, value: Column, asset: Index, bin_: Times) -> None:
+    def _hold(self, value: Column, asset: Index, bin_: Times, cells: int) -> None:
         """Fill in for sensors without a reading, and remember the last ones. Rows sorted by (asset, bin)."""
         begin = np.flatnonzero(np.diff(asset, prepend=-1))
-        if begin.size == asset.size and np.isfinite(value[self._real[asset]]).all():
-            self._value[asset], self._value_bin[asset] = value, bin_[:, None]
+        end = np.append(begin[1:], asset.size) - 1
+        if cells == int(self._sensors[asset].sum()):
+            self._value[asset[end]], self._value_bin[asset[end]] = value[end], bin_[end, None]
             return
         there = np.isfinite(value)
         source = np.maximum.accumulate(np.where(there, np.arange(asset.size)[:, None], -1), axis=0)
@@ -238,7 +256,6 @@ class Synchroniser:
         longest = _HOLD * np.where(told, np.maximum(interval, width), width)
         age = (bin_[:, None] - np.where(last_bin == _NEVER, bin_[:, None], last_bin)) * width
         np.copyto(value, last, where=~there & (age <= longest))  # NaN, if there never was one
-        end = np.append(begin[1:], asset.size) - 1
         self._value[asset[end]], self._value_bin[asset[end]] = last[end], last_bin[end]
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -281,9 +298,20 @@ class Synchroniser:
 
 
 def _rows(asset: Index, bin_: Times) -> tuple[Index, Index, Times]:
-    """Number of each cell's (asset, bin) among all there are, sorted; and those."""
-    order = np.lexsort((bin_, asset))
-    fresh = (np.diff(asset[order], prepend=-1) != 0) | (np.diff(bin_[order], prepend=_NEVER) != 0)
-    row = np.empty(asset.size, np.intp)
-    row[order] = np.cumsum(fresh) - 1
-    return row, asset[order][fresh], bin_[order][fresh]
+    """Number of each cell's (asset, bin) among all there are, sorted; and those. Assets ascend."""
+    begin = np.flatnonzero(np.diff(asset, prepend=-1))
+    length = np.diff(begin, append=asset.size)
+    first = np.repeat(np.minimum.reduceat(bin_, begin), length)
+    group = np.repeat(np.arange(begin.size), length)
+    span = int((bin_ - first).max()) + 1
+    place = group * span + (bin_ - first)
+    if begin.size * span <= 8 * asset.size:
+        # Few holes: a table of all bins is quicker than to sort.
+        there = np.zeros(begin.size * span, np.bool_)
+        there[place] = True
+        row = (np.cumsum(there) - 1)[place]
+        chosen = np.flatnonzero(there)
+    else:
+        chosen, row = np.unique(place, return_inverse=True)
+    group_of = chosen // span
+    return row, asset[begin][group_of], chosen % span + first[begin][group_of]

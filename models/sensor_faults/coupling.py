@@ -55,14 +55,13 @@ class Coupling:
 
     Args:
         present: (assets, sensors) where an asset has a sensor.
-        one_sided: (assets, sensors) sensors whose rise alone is the machine's, such as vibration; their fall alone
-            is the sensor's.
+        side: (assets, sensors) 1 where a rise alone is the machine's, -1 where a fall alone is; 0: neither.
         hours: that are learned from.
     """
 
-    def __init__(self, present: Mask, one_sided: Mask, *, hours: int) -> None:
+    def __init__(self, present: Mask, side: npt.NDArray[np.int8], *, hours: int) -> None:
         assets, most = present.shape
-        self._present, self._one_sided = present, one_sided
+        self._present, self._side = present, side
         self._fit, self._train = round(hours * _RECHECKED), hours
         self._state = _State(
             hours=np.zeros(assets),
@@ -138,9 +137,11 @@ class Coupling:
         moved = spread > np.sqrt(_SMALLEST)
         deviation = np.where(present & moved, (mean - state.mean[rows]) / np.where(moved, spread, 1.0), 0.0)
         inverse = self._inverse[rows]
-        deviation = _filled(deviation, inverse)
+        missing = np.isnan(deviation)
+        for row in np.flatnonzero(missing.any(axis=1)).tolist():
+            inverse[row] = _without(inverse[row], missing[row])
         state.weight[rows] += _SMOOTHING * (1 - state.weight[rows])
-        state.smooth[rows] += _SMOOTHING * (deviation - state.smooth[rows])
+        state.smooth[rows] += np.where(missing, 0.0, _SMOOTHING * (deviation - state.smooth[rows]))
         smooth = state.smooth[rows] / state.weight[rows][:, None]
         pull = np.einsum("aij,aj->ai", inverse, smooth)
         own = np.diagonal(inverse, axis1=1, axis2=2)
@@ -148,35 +149,35 @@ class Coupling:
         training = state.hours[rows] < self._train
         state.hours[rows] += training
         settled = state.weight[rows] > 0.5
-        grow = (training & settled)[:, None]
+        grow = (training & settled)[:, None] & ~missing
         state.largest[rows] = np.where(grow, np.maximum(state.largest[rows], np.abs(residual)), state.largest[rows])
         # Never below what the fit says is left: the second half can be a quiet time.
         limit = _MARGIN * np.maximum(state.largest[rows], 0.5 / np.sqrt(own))
         departed = np.abs(residual) / limit
-        # Without the one that departs most, the others must agree: residuals of i with k left out.
-        most = np.argmax(np.where(present, departed, 0.0), axis=1)
+        # Without that one the others must agree: residuals of i with k left out.
+        # The one whose leaving out explains most: if one sensor alone is wrong, it is always that one.
+        most = np.argmax(np.where(present & ~missing, pull**2 / own, 0.0), axis=1)
         each = np.arange(rows.size)
         through = inverse[each, :, most]
         rest_own = np.maximum(own - through**2 / own[each, most][:, None], _SMALLEST)
         rest = (pull - through * residual[each, most][:, None]) / rest_own
         rest_limit = limit * np.sqrt(own / rest_own)
-        others = np.abs(rest) / rest_limit
+        others = np.where(missing, 0.0, np.abs(rest) / rest_limit)
         others[each, most] = 0.0
         top = departed[each, most]
         explained = 1 - 1 / own[each, most]
-        falls = residual[each, most] < 0
-        machine_like = np.where(self._one_sided[rows, most], ~falls, explained < _COUPLED)
+        side = self._side[rows, most]
+        machine_like = np.where(side == 0, explained < _COUPLED, np.sign(residual[each, most]) == side)
         alone = (others.max(axis=1) < np.maximum(_ALONE * top, 1 / _MARGIN)) & ~machine_like & ~training
         score = np.zeros(mean.shape)
         score[each, most] = np.where(alone, top, 0.0)
         return score
 
 
-def _filled(deviation: Column, inverse: Column) -> Column:
-    """Missing deviations (NaN) as the others would have them; rows without any are left alone."""
-    missing = np.isnan(deviation)
-    for row in np.flatnonzero(missing.any(axis=1)).tolist():
-        gone = missing[row]
-        block = inverse[row][np.ix_(gone, gone)]
-        deviation[row, gone] = -np.linalg.solve(block, inverse[row][np.ix_(gone, ~gone)] @ deviation[row, ~gone])
-    return deviation
+def _without(inverse: Column, gone: Mask) -> Column:
+    """The same for an asset of which some sensors say nothing: they stand apart (Schur complement)."""
+    stays = ~gone
+    left = np.eye(gone.size)
+    through = np.linalg.solve(inverse[np.ix_(gone, gone)], inverse[np.ix_(gone, stays)])
+    left[np.ix_(stays, stays)] = inverse[np.ix_(stays, stays)] - inverse[np.ix_(stays, gone)] @ through
+    return left

@@ -1,7 +1,9 @@
 """Sensor faults of many assets at once, while their readings stream by."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -149,6 +151,8 @@ class _Hour:
     total: Column
     """(positions)"""
     count: Column
+    odd: Mask
+    """(positions) values that were none were among them: the sensor was stuck, or had spikes"""
 
     @classmethod
     def fresh(cls, assets: int, positions: int) -> "_Hour":
@@ -158,12 +162,14 @@ class _Hour:
             before=np.full(assets, _NEVER),
             total=np.zeros(positions),
             count=np.zeros(positions),
+            odd=np.zeros(positions, np.bool_),
         )
 
     def forget(self, assets: Index, positions: Index) -> None:
         self.at[assets] = self.before[assets] = _NEVER
         self.rested[assets] = False
         self.total[positions] = self.count[positions] = 0.0
+        self.odd[positions] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -201,7 +207,10 @@ class SensorFaults:
 
     Args:
         assets: the sensors of each asset, by ids; each sensor once. State sensors are no sensors here.
-        one_sided: sensors of which a rise alone is the machine's: vibration. Their fall alone is the sensor's.
+        machine_side: by sensor, the side to which it leaves the others if it is the machine, and not the sensor: 1, a
+            rise, for vibration, which faults raise where they are; -1, a fall, for flow and pressure, which leaks and
+            clogged filters lower, and nothing near shows it. A departure to that side is never a drift, one to the
+            other side is. Not given: neither; heat spreads, so that a temperature that rises alone is its sensor's.
         warmup: readings of the machine at work a sensor is learned from.
         hours: full hours at work in a row with the one before that an asset is learned from, for drift.
     """
@@ -210,7 +219,7 @@ class SensorFaults:
         self,
         assets: Mapping[int, Sequence[int]],
         *,
-        one_sided: Collection[int] = (),
+        machine_side: Mapping[int, int] = MappingProxyType({}),
         warmup: int = 500,
         hours: int = 168,
     ) -> None:
@@ -229,8 +238,8 @@ class SensorFaults:
         if np.unique(self._sensor_ids).size != self._sensor_ids.size:
             raise ValueError("a sensor is given to two assets, or twice")
         self._warmup = warmup
-        one = np.isin(layout, np.array(sorted(one_sided), np.int32)) & self._present
-        self._coupling = Coupling(self._present, one, hours=hours)
+        side = np.array([machine_side.get(sensor, 0) for sensor in self._layout.tolist()], np.int8)
+        self._coupling = Coupling(self._present, side.reshape(layout.shape), hours=hours)
         self._fresh()
 
     def _fresh(self) -> None:
@@ -266,6 +275,8 @@ class SensorFaults:
         row = np.searchsorted(self._sensor_ids, batch.sensor_id)
         known = row < self._sensor_ids.size
         known[known] = self._sensor_ids[row[known]] == batch.sensor_id[known]
+        if not len(batch):
+            return _joined([])
         if not known.all():
             raise ValueError(
                 f"readings of sensors that are not looked at: {np.unique(batch.sensor_id[~known]).tolist()}"
@@ -342,9 +353,9 @@ class SensorFaults:
         order = np.argsort(number, kind="stable")
         sorted_ = _Looked(**{field.name: getattr(readings, field.name)[order] for field in fields(_Looked)})
         number = number[order]
-        bounds = np.flatnonzero(np.diff(number, prepend=_NEVER)).tolist()
+        bounds = np.flatnonzero(np.diff(number, prepend=_NEVER, append=-_NEVER)).tolist()
         changes: list[SensorFindings] = []
-        for begin, end in zip(bounds, [*bounds[1:], number.size], strict=True):
+        for begin, end in pairwise(bounds):
             window = int(number[begin])
             part = _Looked(**{field.name: getattr(sorted_, field.name)[begin:end] for field in fields(_Looked)})
             asset = part.position // self._most
@@ -445,19 +456,22 @@ class SensorFaults:
             hour.before[full] = hour.at[full]
             gone = (over[:, None] * self._most + np.arange(self._most)).ravel()
             hour.total[gone] = hour.count[gone] = 0.0
+            hour.odd[gone] = False
             hour.rested[over] = False
             hour.at[over] = number
         positions = self._of(assets)
         hour.total[positions] += slot.total[positions]
         hour.count[positions] += slot.count[positions]
+        found = self._habits.found[positions]
+        hour.odd[positions] |= (found == SensorFault.STUCK) | (found == SensorFault.SPIKES)
         hour.rested[assets] |= slot.rested[assets]
 
     def _compare(self, assets: Index) -> None:
         every = assets[:, None] * self._most + np.arange(self._most)
-        count, found = self._hour.count[every], self._habits.found[every]
+        count = self._hour.count[every]
         # What a sensor says that is known to be wrong, the others are not compared with.
-        usable_ = (count > 0) & (found != SensorFault.STUCK) & (found != SensorFault.SPIKES)
-        mean = np.where(usable_, self._hour.total[every] / np.maximum(count, 1), np.nan)
+        told = (count > 0) & ~self._hour.odd[every]
+        mean = np.where(told, self._hour.total[every] / np.maximum(count, 1), np.nan)
         self._habits.drift[every] = self._coupling.fold(assets, mean)
 
     def _found(self, positions: Index, end: int) -> SensorFindings:

@@ -1,14 +1,22 @@
 """The default detector: what a careful engineer would want on every measured sensor."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 import numpy.typing as npt
 
+from models.parameter import Parameter
 from models.streaming.frame import ChartDetector
 from models.streaming.state import COMMON, Setting
 
 __all__ = ["PARAMETERS", "AutoDetector"]
 
-PARAMETERS = COMMON
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    # A day: the rhythm that nearly every plant has.
+    {**COMMON, "warmup_h": replace(COMMON["warmup_h"], default=24.0)}
+)
 
 
 class AutoDetector(ChartDetector):
@@ -20,4 +28,4 @@ class AutoDetector(ChartDetector):
     """
 
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
-        super().__init__(sensor_ids, settings, label="auto/1")
+        super().__init__(sensor_ids, {"warmup_h": PARAMETERS["warmup_h"].default} | settings, label="auto/1")

@@ -1,7 +1,6 @@
 """Baseline conditioned on the operating state: what is usual at this speed, load or other context."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,10 @@ _SEEN = 1 / 16
 _FULL = 1.0
 """warm-ups that it is learned for at all; then it stays, or whatever creeps in would become usual"""
 _DOUBLINGS = 100
-"""at most, at the end of a block"""
+"""of the range at most, at the end of a block"""
+_NARROWEST = 1e-6
+"""first range as a share of the context, if it does not move"""
+_TINIEST = 1e-300
 
 
 class ConditionedDetector(ChartDetector):
@@ -62,21 +64,22 @@ class ConditionedDetector(ChartDetector):
 
 
 class _Curve:
-    """State of a sensor: `_LOW` ... `_MOST`, and mean, readings, sum noted, readings noted of each bin."""
+    """State of a sensor: `_LOW` ... `_MOST`; and of each bin mean, readings, sum noted, readings noted, and the curve
+    in use, NaN where too little is known."""
 
-    rows = _HEAD + 4 * _BINS
+    rows = _HEAD + 5 * _BINS
 
     def expected(self, state: Table, time: npt.NDArray[np.int64], context: Column) -> Column:
         del time
-        mean, known, _, _ = state[_HEAD:].reshape(4, _BINS, -1)
-        place = self._place(state, context)
+        curve = state[_HEAD:].reshape(5, _BINS, -1)[4]
+        place = _place(state, context)
         sensor = np.arange(state.shape[1])
-        here = np.clip(np.floor(place), 0, _BINS - 1).astype(np.intp)
-        there = np.clip(here + np.where(place - here >= 0.5, 1, -1), 0, _BINS - 1)
-        share = np.abs(place - here - 0.5) * (known[there, sensor] > 0)
-        usual = mean[here, sensor] + share * (mean[there, sensor] - mean[here, sensor])
-        seen = (place >= 0) & (place <= _BINS) & (known[here, sensor] > 0)
-        return np.where(seen, usual, np.nan)
+        here = _bin(place)
+        usual = curve[here, sensor]
+        off = place - (here + 0.5)
+        neighbour = curve[np.clip(here + np.where(off >= 0, 1, -1), 0, _BINS - 1), sensor]
+        slope = np.where(np.isnan(neighbour), 0.0, neighbour - usual)
+        return np.where((place >= 0) & (place <= _BINS) & (state[_WIDTH] > 0), usual + np.abs(off) * slope, np.nan)
 
     def note(
         self,
@@ -87,10 +90,12 @@ class _Curve:
         valid: npt.NDArray[np.bool_] | None,
     ) -> None:
         del time
-        _, _, total, count = state[_HEAD:].reshape(4, _BINS, -1)
-        place = self._place(state, context)
-        inside = (place >= 0) & (place <= _BINS)
-        bins = np.clip(np.floor(place), 0, _BINS - 1).astype(np.intp)
+        _, _, total, count, _ = state[_HEAD:].reshape(5, _BINS, -1)
+        place = _place(state, context)
+        inside = (place >= 0) & (place <= _BINS) & (state[_WIDTH] > 0)
+        bins = _bin(place)
+        fresh = np.flatnonzero((state[_WIDTH] == 0) & (state[_LEAST] == 0) & (state[_MOST] == 0))
+        state[_LEAST, fresh] = state[_MOST, fresh] = context[0, fresh]
         for each in range(len(context)):
             of = np.arange(state.shape[1]) if valid is None else np.flatnonzero(valid[each])
             state[_LEAST, of] = np.minimum(state[_LEAST, of], context[each, of])
@@ -98,3 +103,56 @@ class _Curve:
             of = of[inside[each, of]]
             total[bins[each, of], of] += deviation[each, of]
             count[bins[each, of], of] += 1
+
+    def fold(
+        self,
+        state: Table,
+        learned: npt.NDArray[np.bool_],
+        risen: Column,
+        rows: Rows,
+        settings: Settings,
+    ) -> None:
+        del rows
+        mean, known, total, count, curve = state[_HEAD:].reshape(5, _BINS, -1)
+        taken = np.where(learned & (known < _FULL * settings.warmup), count, 0.0)
+        known += taken
+        mean += np.where(taken > 0, (total - taken * mean) / np.maximum(known, 1.0), 0.0)
+        mean -= np.where(known > 0, risen, 0.0)
+        total[:] = 0.0
+        count[:] = 0.0
+        _widen(state, np.flatnonzero(learned))
+        state[_LEAST], state[_MOST] = state[_LOW], state[_LOW]
+        curve[:] = np.where(known >= np.maximum(_SEEN * settings.warmup, 1.0), mean, np.nan)
+
+
+def _place(state: Table, context: Column) -> Column:
+    """Where on the bins, 0 to `_BINS` from end to end."""
+    return np.asarray((context - state[_LOW]) / np.where(state[_WIDTH] > 0, state[_WIDTH], 1.0), np.float64)
+
+
+def _bin(place: Column) -> npt.NDArray[np.intp]:
+    return np.clip(np.floor(place), 0, _BINS - 1).astype(np.intp)
+
+
+def _widen(state: Table, sensors: npt.NDArray[np.intp]) -> None:
+    """Lay the bins over the first range seen; later double them, two becoming one, until they hold what was seen."""
+    first = sensors[state[_WIDTH, sensors] == 0]
+    span = state[_MOST, first] - state[_LEAST, first]
+    state[_WIDTH, first] = np.maximum(span, _NARROWEST * np.abs(state[_LEAST, first]) + _TINIEST) * (2 / _BINS)
+    state[_LOW, first] = state[_LEAST, first] - 0.25 * _BINS * state[_WIDTH, first]
+    for _ in range(_DOUBLINGS):
+        low, width = state[_LOW, sensors], state[_WIDTH, sensors]
+        below = state[_LEAST, sensors] < low
+        above = state[_MOST, sensors] > low + _BINS * width
+        sensors, below = sensors[below | above], below[below | above]
+        if not sensors.size:
+            return
+        bins = state[_HEAD : _HEAD + 2 * _BINS, sensors].reshape(2, _BINS // 2, 2, -1)
+        known = bins[1, :, 0] + bins[1, :, 1]
+        mean = (bins[0, :, 0] * bins[1, :, 0] + bins[0, :, 1] * bins[1, :, 1]) / np.maximum(known, 1.0)
+        wider = np.zeros((2, _BINS, sensors.size))
+        half = np.where(below, _BINS // 2, 0) + np.arange(_BINS // 2)[:, None]
+        wider[:, half, np.arange(sensors.size)] = mean, known
+        state[_HEAD : _HEAD + 2 * _BINS, sensors] = wider.reshape(2 * _BINS, -1)
+        state[_LOW, sensors] -= np.where(below, _BINS * state[_WIDTH, sensors], 0.0)
+        state[_WIDTH, sensors] *= 2

@@ -1,12 +1,13 @@
 """The frame of our own detectors: control charts on what a baseline leaves over, with limits they set themselves."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from models.streaming.learning import CHART_SIGMA, SMOOTHING, begin, learn
+from models.streaming.learning import SMOOTHING, begin, learn
 from models.streaming.limits import BlockMaxima
 from models.streaming.segments import Segments
 from models.streaming.state import NAMES, Column, Rows, Setting, Settings, Table
@@ -17,10 +18,12 @@ __all__ = ["Baseline", "ChartDetector"]
 
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
+_T = TypeVar("_T", np.float64, np.int64)
 
 _LEFT, _PREVIOUS, _CHART = NAMES.index("left"), NAMES.index("previous"), NAMES.index("chart")
 _CHARTS = slice(_CHART, _CHART + 3)
-_CEILINGS = slice(_CHART + 3, _CHART + 6)
+_STEEP = 1e9
+"""a CUSUM is at most so many times the chart: nothing, once the chart has gone over to the other side"""
 _AT_ONCE = 4096
 """readings looked at together: they and what is worked out from them stay in the processor's cache"""
 _KEPT = ("maxima", "filled", "readings", "pending")
@@ -44,8 +47,11 @@ class Baseline(Protocol):
         """Keep how far these readings, where valid (None: all), were from the level, until the block is over."""
         ...
 
-    def fold(self, state: Table, learned: Mask, rows: Rows, settings: Settings) -> None:
-        """A block is over: what was noted is learned where true, and forgotten elsewhere."""
+    def fold(self, state: Table, learned: Mask, risen: Column, rows: Rows, settings: Settings) -> None:
+        """A block is over: what was noted is learned where true, and forgotten elsewhere.
+
+        The level has `risen` since it was noted, by what has to come off everything known.
+        """
         ...
 
 
@@ -53,16 +59,16 @@ class ChartDetector:
     """How far a sensor is from what it usually does, over the limit that its own normal time has set.
 
     Each reading's deviation from the baseline, in learned sigmas, goes into an EWMA chart (Roberts 1959), quick for
-    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones. Each has a limit of its own, and the
-    score is the larger share of a limit.
+    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones as long as the chart stays on their side.
+    Each has a limit of its own, and the score is the larger share of a limit.
 
     *Learning* goes by blocks of readings. Within one nothing changes but the charts, and one in which the score
     reached `ALARM` teaches nothing. Level and scale are means of deviations clipped at 3 sigmas, never of squares of
     readings: an offset of 1e8 costs no digits. The smallest step that a sensor makes is its resolution, and sigma
     is never smaller.
 
-    *Limits* are set at the end of the warm-up from what the charts did in its last three quarters, with the level
-    and scale from before (`BlockMaxima`), and never below those of independent normal noise. They are refined as the
+    *Limits* are set at the end of the warm-up from what the charts did in its last part, with the level and
+    scale from before (`BlockMaxima`), and never below those of independent normal noise. They are refined as the
     normal record grows.
 
     *Anchors*: a limit may grow to 1.5 times that of the warm-up. Level and scale are learned freely for three
@@ -75,6 +81,7 @@ class ChartDetector:
         label: of snapshots.
         chart, cusum: which of the two make the score.
         baseline: None: a level alone.
+        probe: share of the warm-up in which the baseline is learned alone; in the rest the charts run.
     """
 
     def __init__(
@@ -86,17 +93,19 @@ class ChartDetector:
         chart: bool = True,
         cusum: bool = True,
         baseline: Baseline | None = None,
+        probe: float = 0.25,
     ) -> None:
         self._sensor_ids = np.array(sensor_ids, np.int32)
         self._label = label
         self._use_chart, self._use_cusum, self._baseline = chart, cusum, baseline
         count = self._sensor_ids.size
-        self._settings = Settings.of(count, settings, charts=int(chart) + int(cusum))
+        self._settings = Settings.of(count, settings, charts=int(chart) + int(cusum), probe=probe)
         self._table = np.empty((len(NAMES), count))
         self._profile = np.empty((baseline.rows if baseline else 0, count))
         self._chart_maxima, self._cusum_maxima = BlockMaxima(count), BlockMaxima(count)
         # Of chart, rise and fall; as wide as the state, because NumPy is slow with columns of one.
         self._fading = np.repeat([[1 - SMOOTHING], [1.0], [1.0]], count, axis=1)
+        self._sides = np.repeat([[_STEEP], [-_STEEP]], count, axis=1)
         self._floor = np.repeat([[-np.inf], [0.0], [0.0]], count, axis=1)
         self._both_sides = bool((self._settings[-2:] == 1).all())
         self._forget(np.arange(count))
@@ -155,83 +164,49 @@ class ChartDetector:
             most = max(1, int(2 * remaining.mean()))
             take = np.minimum(remaining, np.minimum(self._table[_LEFT, sensor], most).astype(np.intp))
             width = max(1, _AT_ONCE // int(take.max()))
-            for begin in range(0, sensor.size, width):
-                part = slice(begin, begin + width)
-                self._take(sensor[part], start[part], take[part], segments.reading, batch, context, scores)
+            for first in range(0, sensor.size, width):
+                part = slice(first, first + width)
+                piece = _Piece.of_readings(sensor[part], start[part], take[part], segments.reading)
+                self._take(piece, batch, context, scores)
             going = np.flatnonzero(remaining > take)
             sensor, start, remaining = sensor[going], (start + take)[going], (remaining - take)[going]
         return scores
 
-    def _take(
-        self,
-        sensor: Index,
-        start: Index,
-        take: Index,
-        reading: Index,
-        batch: ReadingBatch,
-        context: Column | None,
-        scores: Column,
-    ) -> None:
-        """Score up to a block of each of these sensors: `take` readings from `start` on."""
-        rounds = int(take.max())
-        last = None if int(take.min()) == rounds else take - 1
-        # Sensors and readings next to each other are worked on in place, others on a copy.
-        adjacent = int(sensor[-1]) - int(sensor[0]) + 1 == sensor.size
-        of: slice | Index = slice(int(sensor[0]), int(sensor[-1]) + 1) if adjacent else sensor
-        valid: Mask | None = None
-        position: slice | Index
-        if rounds == 1:
-            at = reading[start]
-            position = slice(int(at[0]), int(at[-1]) + 1) if int(at[-1]) - int(at[0]) + 1 == at.size else at
-            value, time = batch.value[None, position], batch.time[None, position]
-        else:
-            each = np.arange(rounds)[:, None]
-            at = reading[start + (each if last is None else np.minimum(each, last))]
-            position, valid = at, None if last is None else each <= last
-            value, time = batch.value[position], batch.time[position]
-        table, profile = self._table[:, of], self._profile[:, of]
-        rows, settings = Rows(*table), Settings(*self._settings[:, of])
+    def _take(self, piece: "_Piece", batch: ReadingBatch, context: Column | None, scores: Column) -> None:
+        table, profile = self._table[:, piece.of], self._profile[:, piece.of]
+        rows, settings, last = Rows(*table), Settings(*self._settings[:, piece.of]), piece.last
+        value, time = piece.read(batch.value), piece.read(batch.time)
         if self._unseen:
             self._see(rows, value, time)
 
         deviation = value - rows.level
-        unknown = None
         if self._baseline is not None:
-            given = np.zeros_like(value) if context is None else context[position].reshape(value.shape)
-            usual = self._baseline.expected(profile, time, given)
+            given = np.zeros_like(value) if context is None else piece.read(context)
+            away, usual = deviation.copy(), self._baseline.expected(profile, time, given)
             unknown = np.isnan(usual)
-            raw = deviation.copy()
             deviation -= usual
             deviation[unknown] = 0.0
-        np.maximum(deviation, -rows.bound, out=deviation)
-        np.minimum(deviation, rows.bound, out=deviation)
+        _within(deviation, rows.bound)
         deviation *= rows.inverse
-
-        found = self._chart(table, rows, settings, of, deviation, last)
-        if unknown is not None:
+        found = self._chart(table, rows, settings, piece, deviation)
+        _within(deviation, rows.huber)
+        if self._baseline is not None:
             found[unknown] = np.nan
-        if rounds == 1:
-            scores[position] = found[0]
-        elif valid is None:
-            scores[position] = found
-        else:
-            scores[at[valid]] = found[valid]
-        np.maximum(deviation, -rows.huber, out=deviation)
-        np.minimum(deviation, rows.huber, out=deviation)
-        if self._baseline is not None and unknown is not None:
-            self._baseline.note(profile, time, given, np.where(unknown, raw, deviation / rows.inverse + usual), valid)
+            heeded = np.where(unknown, away, deviation / rows.inverse + usual)
+            self._baseline.note(profile, time, given, heeded, piece.valid)
+        piece.write(scores, found)
         _keep(rows.sum_abs, np.add, np.abs(deviation), last)
         _keep(rows.sum, np.add, deviation, last)
         _resolve(rows, value, last)
 
-        rows.left -= take
+        rows.left -= piece.take
         ended = np.flatnonzero(rows.left == 0)
         if ended.size:
-            now = time[take[ended] - 1, ended].astype(np.float64)
-            self._end_blocks(table, profile, ended, sensor[ended], now)
-        if not adjacent:
-            self._table[:, sensor] = table
-            self._profile[:, sensor] = profile
+            now = time[piece.take[ended] - 1, ended].astype(np.float64)
+            self._end_blocks(table, profile, ended, piece.sensor[ended], now)
+        if not isinstance(piece.of, slice):
+            self._table[:, piece.of] = table
+            self._profile[:, piece.of] = profile
 
     def _see(self, rows: Rows, value: Column, time: npt.NDArray[np.int64]) -> None:
         """The first readings of sensors: their first guess of a level."""
@@ -240,27 +215,22 @@ class ChartDetector:
             row[fresh] = first[0, fresh]
         self._unseen -= int(fresh.sum())
 
-    def _chart(
-        self,
-        table: Table,
-        rows: Rows,
-        settings: Settings,
-        of: slice | Index,
-        deviation: Column,
-        last: Index | None,
-    ) -> Column:
+    def _chart(self, table: Table, rows: Rows, settings: Settings, piece: "_Piece", deviation: Column) -> Column:
+        """Run the charts over deviations in sigmas; the score of each."""
+        last = piece.last
         rounds, count = deviation.shape
         push = np.empty((rounds, 3, count))
         np.multiply(deviation, SMOOTHING, out=push[:, 0])
         np.subtract(deviation, rows.slack, out=push[:, 1])
         np.add(deviation, rows.slack, out=push[:, 2])
         np.negative(push[:, 2], out=push[:, 2])
-        state, fading, floor = table[_CHARTS], self._fading[:, of], self._floor[:, of]
-        kept, ceiling = np.empty((3, count)), table[_CEILINGS]
+        state, fading, floor = table[_CHARTS], self._fading[:, piece.of], self._floor[:, piece.of]
+        kept, room, sides = np.empty((3, count)), np.empty((2, count)), self._sides[:, piece.of]
         for now in push:
             np.multiply(state, fading, out=kept)
             np.add(kept, now, out=now)
-            np.minimum(now, ceiling, out=now)
+            np.multiply(now[0], sides, out=room)
+            np.minimum(now[1:], room, out=now[1:])
             state = np.maximum(now, floor, out=now)
         table[_CHARTS] = push[-1] if last is None else push[last, :, np.arange(count)].T
         chart, rise, fall = push[:, 0], push[:, 1], push[:, 2]
@@ -271,6 +241,7 @@ class ChartDetector:
             rise *= settings.up
             fall *= settings.down
         np.maximum(rise, fall, out=rise)
+        np.minimum(rise, rows.cusum_ceiling, out=rise)
         found = np.multiply(chart, rows.chart_share)
         np.maximum(found, np.multiply(rise, rows.cusum_share, out=fall), out=found)
         _keep(rows.chart_peak, np.maximum, chart, last)
@@ -280,6 +251,7 @@ class ChartDetector:
     def _end_blocks(self, table: Table, profile: Table, ended: Index, sensor: Index, now: Column) -> None:
         everyone = ended.size == table.shape[1]
         part = table if everyone else table[:, ended]
+        before = Rows(*part).level.copy()
         learned = learn(
             Rows(*part),
             Settings(*self._settings[:, sensor]),
@@ -294,8 +266,63 @@ class ChartDetector:
             table[:, ended] = part
         if self._baseline is not None:
             folded = profile[:, ended]
-            self._baseline.fold(folded, learned, Rows(*part), Settings(*self._settings[:, sensor]))
+            rows = Rows(*part)
+            # Once the charts run, the level is what follows, as far as it may.
+            risen = np.where(rows.charting == 0, rows.level - before, 0.0)
+            self._baseline.fold(folded, learned, risen, rows, Settings(*self._settings[:, sensor]))
             profile[:, ended] = folded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Piece:
+    """Readings of some sensors that are worked on together: a rectangle (rounds, sensors), with void places."""
+
+    sensor: Index
+    """ascending"""
+    take: Index
+    """readings of each"""
+    last: Index | None
+    """round of the last one; None: the same of all"""
+    of: slice | Index
+    """`sensor`; a slice if they are next to each other, so that they are worked on in place"""
+    at: slice | Index
+    """positions in the batch: (rounds, sensors), or of one round only; void ones repeat the sensor's last"""
+    valid: Mask | None
+    """(rounds, sensors); None: all"""
+
+    @classmethod
+    def of_readings(cls, sensor: Index, start: Index, take: Index, reading: Index) -> "_Piece":
+        """`take` readings of each sensor from `start` on, which is a place in `reading`."""
+        rounds = int(take.max())
+        last = None if int(take.min()) == rounds else take - 1
+        if rounds == 1:
+            return cls(sensor=sensor, take=take, last=None, of=_run(sensor), at=_run(reading[start]), valid=None)
+        each = np.arange(rounds)[:, None]
+        at = reading[start + (each if last is None else np.minimum(each, last))]
+        valid = None if last is None else each <= last
+        return cls(sensor=sensor, take=take, last=last, of=_run(sensor), at=at, valid=valid)
+
+    def read(self, column: npt.NDArray[_T]) -> npt.NDArray[_T]:
+        """The rectangle of a column of the batch."""
+        found = column[self.at]
+        return found if found.ndim == 2 else found[None]
+
+    def write(self, column: Column, found: Column) -> None:
+        """Put what was found where the readings are."""
+        if self.valid is not None and not isinstance(self.at, slice):
+            column[self.at[self.valid]] = found[self.valid]
+        else:
+            column[self.at] = found if not isinstance(self.at, slice) and self.at.ndim > 1 else found[0]
+
+
+def _run(ascending: Index) -> slice | Index:
+    first, last = int(ascending[0]), int(ascending[-1])
+    return slice(first, last + 1) if last - first + 1 == ascending.size else ascending
+
+
+def _within(values: Column, bound: Column) -> None:
+    np.maximum(values, -bound, out=values)
+    np.minimum(values, bound, out=values)
 
 
 def _keep(row: Column, function: np.ufunc, history: Column, last: Index | None) -> None:

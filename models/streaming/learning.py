@@ -30,12 +30,11 @@ _LEAST_REACH = 8.0
 """sigmas"""
 _REACH_BEFORE = 20.0
 """sigmas, as long as there is no limit"""
-_CUSUM_ROOM = 2.0
-"""limits that a CUSUM goes up to"""
+_CUSUM_ROOM = 4.0
+"""limits that a CUSUM counts as at most"""
 
-_PROBE = 0.25
-"""share of the warm-up in which level and scale are learned alone; in the rest the charts run"""
 _PROBE_BLOCKS = 4
+"""blocks of them at least"""
 _SETTLED = 3.0
 """warm-ups, the first included, after which level and scale are anchored"""
 _FORGETTING = 3.0
@@ -75,9 +74,7 @@ def begin(rows: Rows, settings: Settings) -> None:
         rows.huber,
         rows.resolution,
         rows.step,
-        rows.chart_ceiling,
-        rows.rise_ceiling,
-        rows.fall_ceiling,
+        rows.cusum_ceiling,
     ):
         endless[:] = np.inf
     for unknown in (rows.previous, rows.chart_share, rows.cusum_share, rows.level_anchor):
@@ -125,7 +122,7 @@ def learn(
 
     elapsed = now - rows.first_at
     start = (rows.charting == 0) & (rows.blocks >= _PROBE_BLOCKS)
-    start &= (rows.count >= _PROBE * settings.warmup) & (elapsed >= _PROBE * settings.warmup_us)
+    start &= (rows.count >= settings.probe * settings.warmup) & (elapsed >= settings.probe * settings.warmup_us)
     if start.any():
         for chart in (rows.chart, rows.rise, rows.fall):
             chart[start] = 0.0
@@ -225,7 +222,7 @@ def _begin_block(rows: Rows, settings: Settings, whole: npt.NDArray[np.int64], n
     known = rows.chart_limit > 0
     reach = np.where(known, np.maximum(_REACH * CHART_SIGMA * rows.chart_limit, _LEAST_REACH), _REACH_BEFORE)
     rows.bound[:] = np.where(rows.charting == 1, reach / rows.inverse, np.inf)
-    rows.rise_ceiling[:] = rows.fall_ceiling[:] = np.where(known, _CUSUM_ROOM * rows.cusum_limit, np.inf)
+    rows.cusum_ceiling[:] = np.where(known, _CUSUM_ROOM * rows.cusum_limit, np.inf)
     size = np.minimum(whole, settings.longest)
     rows.size[:] = np.where(rows.count < settings.warmup, np.minimum(size, settings.warmup - rows.count), size)
     rows.left[:] = rows.size

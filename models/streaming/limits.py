@@ -1,4 +1,4 @@
-"""Limits that a detector sets itself: what its statistic does in normal time, extrapolated to a budget of false alarms."""
+"""Limits that a detector sets itself: its statistic in normal time, extrapolated to a budget."""
 
 import numpy as np
 import numpy.typing as npt

@@ -13,7 +13,9 @@ from models.streaming.state import COMMON, Column, Rows, Setting, Settings, Tabl
 
 __all__ = ["PARAMETERS", "SeasonalDetector"]
 
-PARAMETERS: Mapping[str, Parameter] = MappingProxyType(COMMON | {"warmup_h": replace(COMMON["warmup_h"], default=72.0)})
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {**COMMON, "warmup_h": replace(COMMON["warmup_h"], default=168.0)}
+)
 
 _HOUR_US = 3_600_000_000
 _DAY, _WEEK = 24, 168
@@ -44,7 +46,8 @@ class SeasonalDetector(ChartDetector):
 
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
         given = {"warmup_h": PARAMETERS["warmup_h"].default} | settings
-        super().__init__(sensor_ids, given, label="seasonal/1", baseline=_HoursOfWeek())
+        # Half a warm-up, so that of the default week every hour of the day has come by three times.
+        super().__init__(sensor_ids, given, label="seasonal/1", baseline=_HoursOfWeek(), probe=0.5)
 
 
 class _HoursOfWeek:
@@ -81,13 +84,21 @@ class _HoursOfWeek:
             total[hour[each, of], of] += deviation[each, of]
             count[hour[each, of], of] += 1
 
-    def fold(self, state: Table, learned: npt.NDArray[np.bool_], rows: Rows, settings: Settings) -> None:
+    def fold(
+        self,
+        state: Table,
+        learned: npt.NDArray[np.bool_],
+        risen: Column,
+        rows: Rows,
+        settings: Settings,
+    ) -> None:
         del settings
         mean, known, total, count, profile = state.reshape(5, _WEEK, -1)
         visit = np.maximum(_HOUR_US / np.maximum(rows.interval, 1.0), 1.0)
         taken = np.where(learned & (known < _VISITS * visit), count, 0.0)
         known += taken
         mean += np.where(taken > 0, (total - taken * mean) / np.maximum(known, 1.0), 0.0)
+        mean -= np.where(known > 0, risen, 0.0)
         total[:] = 0.0
         count[:] = 0.0
         of_day = known.reshape(7, _DAY, -1)

@@ -29,7 +29,8 @@ COMMON: Mapping[str, Parameter] = MappingProxyType(
             default=0.0,
             low=0.0,
             high=10_000.0,
-            meaning="hours before the first score, where that is longer than `warmup`; best whole cycles of the machine",
+            meaning="hours before the first score, where that is longer than `warmup`; best whole cycles of the plant;"
+            " 0 where `warmup` is set alone",
         ),
         "side": Parameter(
             default=0, low=-1, high=1, whole=True, meaning="1: only rises count, -1: only falls, 0: both"
@@ -94,11 +95,8 @@ class Rows:
     rise: Column
     """CUSUM of rises, in sigmas"""
     fall: Column
-    chart_ceiling: Column
-    """inf; `rise_ceiling` and `fall_ceiling` have to come next"""
-    rise_ceiling: Column
-    """the CUSUM goes no higher, so that it comes down soon after a fault"""
-    fall_ceiling: Column
+    cusum_ceiling: Column
+    """more does not count, so that a score says how bad it is, not for how long"""
     chart_peak: Column
     """largest magnitude of the chart in this block"""
     cusum_peak: Column
@@ -133,6 +131,8 @@ class Settings:
     """false alarms a year of each chart"""
     warmup: Column
     warmup_us: Column
+    probe: Column
+    """share of the warm-up in which the baseline is learned alone; in the rest the charts run"""
     min_scale: Column
     base: Column
     """readings of a block in the warm-up"""
@@ -143,7 +143,7 @@ class Settings:
     down: Column
 
     @classmethod
-    def of(cls, count: int, given: Mapping[str, Setting], *, charts: int) -> Table:
+    def of(cls, count: int, given: Mapping[str, Setting], *, charts: int, probe: float) -> Table:
         """The rows of this class for so many sensors; the budget is shared by the charts.
 
         Raises:
@@ -161,6 +161,7 @@ class Settings:
                 budgets / charts,
                 warmups,
                 hours * _HOUR_US,
+                np.full(count, probe),
                 scales,
                 base,
                 base * 2.0 ** np.floor(np.log2(_LONGEST / base)),

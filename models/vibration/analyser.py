@@ -11,9 +11,9 @@ import numpy.typing as npt
 from models.vibration.blows import FEWEST_CAGE_TURNS, BearingReading, Part, read_bearing
 from models.vibration.envelope import EnvelopeBank, EnvelopeSpectra
 from models.vibration.machine import MachineSpec
-from models.vibration.quantities import ACCELERATION_UNIT, VELOCITY_UNIT, Quantity, in_si
+from models.vibration.quantities import ACCELERATION_UNIT, SI, VELOCITY_UNIT, Quantity, in_si
 from models.vibration.shaft import ShaftSpeed, SpeedSource, find_speed
-from models.vibration.spectrum import Background, PowerSpectrum
+from models.vibration.spectrum import LINE_BINS, Background, PowerSpectrum, product_sum
 
 __all__ = ["Analyser", "Analysis", "feature_units", "features"]
 
@@ -64,12 +64,16 @@ class Analysis:
     """What one block shows."""
 
     machine: MachineSpec
+    unit: str
+    """of the amplitudes of bearings: m/s² for an acceleration, m/s for a velocity"""
     features: Features
     """by name: value and unit; NaN where the block is too short or too slow for it, or nothing is known to look for"""
     speed: ShaftSpeed | None
     """None: not known, and not found"""
     order_rms: Column
     """mm/s RMS at each of `ORDERS`; NaN as in `features`"""
+    gear_floor: tuple[float, ...]
+    """m/s² RMS of the noise under six lines around each gear's mesh; as many as gears, NaN as in `features`"""
     bearings: tuple[BearingReading, ...]
     """one each of the machine's; empty where they cannot be told"""
     envelope: EnvelopeSpectra
@@ -104,9 +108,7 @@ class Analyser:
         """All features of a block by name, each with its unit; as `analyse`."""
         return dict(self.analyse(samples, unit, speed_hz=speed_hz).features)
 
-    def analyse(
-        self, samples: npt.NDArray[np.floating], unit: str, *, speed_hz: float | None = None
-    ) -> Analysis:
+    def analyse(self, samples: npt.NDArray[np.floating], unit: str, *, speed_hz: float | None = None) -> Analysis:
         """Everything about a block.
 
         Args:
@@ -143,9 +145,11 @@ class Analyser:
         units = feature_units(self.machine)
         return Analysis(
             machine=self.machine,
+            unit=SI[quantity],
             features={name: (found[name], unit) for name, unit in units.items()},
             speed=speed,
             order_rms=order_rms,
+            gear_floor=tuple(self._floor(acceleration, teeth, speed) for teeth in self.machine.gear_teeth),
             bearings=bearings,
             envelope=envelope,
         )
@@ -241,13 +245,25 @@ class Analyser:
             )
         return found
 
+    def _floor(self, acceleration: Column, teeth: int, speed: ShaftSpeed | None) -> float:
+        """From the median of the bins around the mesh, which lines hardly move."""
+        if speed is None or self._turns(speed) < _FEWEST_TURNS:
+            return math.nan
+        resolution_hz = self._spectrum.resolution_hz
+        low, high = (round((teeth + beside) * speed.hz / resolution_hz) for beside in (-4.5, 4.5))
+        around = acceleration[max(low, 1) : high]
+        if high >= acceleration.size or not around.size:
+            return math.nan
+        return math.sqrt(SIDEBANDS.size * (2 * LINE_BINS + 1) * float(np.median(around)) / math.log(2))
+
     def _bearing_features(self, readings: tuple[BearingReading, ...], quantity: Quantity) -> dict[str, float]:
         found = {}
         for number in range(1, len(self.machine.bearings) + 1):
             for name, part in _PARTS.items():
                 family = readings[number - 1].families[part] if readings else None
-                usable = family is not None and quantity is Quantity.ACCELERATION
-                found[_numbered(name, number)] = family.amplitude if family is not None and usable else math.nan
+                found[_numbered(name, number)] = (
+                    family.amplitude if family is not None and quantity is Quantity.ACCELERATION else math.nan
+                )
                 found[_numbered(f"{name}_score", number)] = math.nan if family is None else family.score
         return found
 
@@ -310,8 +326,8 @@ def _scalars(values: Column, straight: Column, quantity: Quantity) -> dict[str, 
         "peak": peak if acceleration else math.nan,
         "peak_to_peak": high - low if acceleration else math.nan,
         "crest_factor": peak / rms if rms else math.nan,
-        "kurtosis": float(square @ square) / values.size / mean**2 if mean else math.nan,
-        "skewness": float(square @ straight) / values.size / mean**1.5 if mean else math.nan,
+        "kurtosis": product_sum(square, square) / values.size / mean**2 if mean else math.nan,
+        "skewness": product_sum(square, straight) / values.size / mean**1.5 if mean else math.nan,
         "clipping": (ends - 2) / values.size if mean else math.nan,
     }
 

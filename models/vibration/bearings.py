@@ -40,7 +40,9 @@ class Bearing:
 
     def __post_init__(self) -> None:
         if self.elements < 3:
-            raise ConfigurationError(f"bearing {self.designation}: {self.elements} rolling elements; there are 3 at least")
+            raise ConfigurationError(
+                f"bearing {self.designation}: {self.elements} rolling elements; there are 3 at least"
+            )
         if not 0 < self.element_diameter_mm < self.pitch_diameter_mm < math.inf:
             raise ConfigurationError(
                 f"bearing {self.designation}: the elements ({self.element_diameter_mm:g} mm) must be smaller than the"
@@ -68,7 +70,7 @@ class Bearing:
 
     @property
     def bsf(self) -> float:
-        """Order at which an element turns about itself: D/(2d) (1 - (d/D cos a)²). A spot on it strikes twice a turn."""
+        """Order at which an element spins: D/(2d) (1 - (d/D cos a)²). A spot on it strikes twice a turn."""
         return self.pitch_diameter_mm / (2 * self.element_diameter_mm) * (1 - self.ratio**2)
 
     @property

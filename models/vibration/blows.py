@@ -28,7 +28,7 @@ _NOTCH = 2.0
 _CONTROL = 0.95
 """quantile of combs where no fault is, which a family has to exceed: spectra of machines are full of lines"""
 _STEP = 1 / (2 * HARMONICS)
-"""of positions tried, in bins: half a bin at the last line"""
+"""of positions tried, in bins: a bin at the last line"""
 _REACH = (0.55, 1.6)
 """controls: from this much of the lowest to this much of the highest fault frequency"""
 _SIDEBANDS = 4
@@ -89,9 +89,9 @@ def read_bearing(
 
     A family is there if the comb of its first lines exceeds, in some band, both what noise makes in `FALSE_SHARE` of
     blocks and what is found at frequencies of no fault in this very block: a recording judges itself, no healthy one
-    is needed for comparison. The strongest family is named, with one exception: where both rings are struck about alike, one cause explains both, which is an element: it
-    meets one ring after the other. (The spin of a ball wanders, so that its own line at twice BSF is often not there:
-    Smith and Randall 2015.)
+    is needed for comparison. The strongest family is named, with one exception: where both rings are struck about
+    alike, one cause explains both, which is an element that meets one ring after the other. (The spin of a ball
+    wanders, so that its own line at twice BSF is often not there: Smith and Randall 2015.)
 
     Args:
         bank, spectra: the spectra and what made them.
@@ -129,14 +129,18 @@ def read_bearing(
         for part, order in orders.items()
     }
     rings = (Part.INNER, Part.OUTER) if strongest is Part.INNER else (Part.OUTER, Part.INNER)
-    balance = _balance(np.where(relative > math.log(bank.bins), spectra.power, 0.0), rest, *(places[each] for each in rings))
-    return BearingReading(bearing=bearing, families=families, balance=balance, named=_name(families, strongest, balance))
+    balance = _balance(
+        np.where(relative > math.log(bank.bins), spectra.power, 0.0), rest, *(places[each] for each in rings)
+    )
+    return BearingReading(
+        bearing=bearing, families=families, balance=balance, named=_name(families, strongest, balance)
+    )
 
 
 def _name(families: Mapping[Part, Family], strongest: Part, balance: float) -> Part | None:
     if families[strongest].score < 1:
         return Part.CAGE if families[Part.CAGE].score >= 1 else None
-    both = min(families[Part.OUTER].score_alone, families[Part.INNER].score_alone) >= 1
+    both = min(families[Part.OUTER].score, families[Part.INNER].score) >= 1
     return Part.BALL if both and balance >= _BALANCE else strongest
 
 
@@ -148,17 +152,20 @@ def _without(relative: Column, spacing: float) -> Column:
     """Lines at multiples of a spacing taken out."""
     bins = np.arange(relative.shape[-1])
     multiple = np.maximum(np.rint(bins / spacing), 1)
-    return np.where(np.abs(bins - multiple * spacing) <= _NOTCH, 0.0, relative)
+    return relative * (np.abs(bins - multiple * spacing) > _NOTCH)
 
 
 def _without_family(relative: Column, first: float, sideband: float) -> Column:
-    rest = relative.copy()
-    bins = relative.shape[-1]
-    lines = first * np.arange(1, int(bins / first) + 1)
-    for beside in range(-_SIDEBANDS, _SIDEBANDS + 1):
-        middle = np.rint(lines + beside * sideband).astype(np.int64)
-        for place in (-2, -1, 0, 1, 2):
-            rest[..., np.clip(middle + place, 0, bins - 1)] = 0.0
+    """Lines at multiples of the first one taken out, as wide as slip may smear them, and those modulation leaves."""
+    bins = np.arange(relative.shape[-1])
+    multiple = np.maximum(np.rint(bins / first), 1)
+    kept = np.abs(bins - multiple * first) > np.maximum(2.0, SLIP * bins)
+    lines = first * np.arange(1, int(bins.size / first) + 2)[:, None] + sideband * np.arange(
+        -_SIDEBANDS, _SIDEBANDS + 1
+    )
+    index = (np.rint(lines).astype(np.int64)[..., None] + np.arange(-2, 3)).ravel()
+    kept[index[(index >= 0) & (index < bins.size)]] = False
+    rest: Column = relative * kept
     return rest
 
 

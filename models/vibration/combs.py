@@ -1,7 +1,5 @@
 """Families of equally spaced lines in a spectrum, and how likely noise is to make one."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import scipy.special
@@ -22,16 +20,20 @@ def comb(relative: Column, position: Column, harmonics: int = HARMONICS) -> Colu
 
     Args:
         relative: (..., bins), power over its background.
-        position: (positions,), of the first line, in bins.
+        position: (positions,), ascending, of the first line, in bins.
         harmonics: how many lines.
 
     Returns:
         (..., positions). In noise the sum of as many unit exponentials, that is of a Gamma distribution.
     """
-    index = np.rint(position[:, None] * np.arange(1, harmonics + 1)).astype(np.int64)
-    inside = index < relative.shape[-1]
-    taken = relative[..., np.where(inside, index, 0)]
-    return np.where(inside, np.minimum(taken, CAP), 0.0).sum(axis=-1)
+    capped = np.minimum(relative, CAP)
+    total = np.zeros((*relative.shape[:-1], position.size))
+    for harmonic in range(1, harmonics + 1):
+        # Positions ascend: those within the spectrum come first.
+        index = np.rint(position * harmonic).astype(np.int64)
+        inside = int(np.searchsorted(index, relative.shape[-1]))
+        total[..., :inside] += np.take(capped, index[:inside], axis=-1)
+    return total
 
 
 def noise_limit(trials: float, false_share: float, harmonics: int = HARMONICS) -> float:

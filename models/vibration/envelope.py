@@ -16,17 +16,19 @@ import scipy.fft
 import scipy.ndimage
 import scipy.signal
 
-from models.vibration.spectrum import Background
+from models.vibration.spectrum import Background, product_sum
 
 __all__ = ["Band", "EnvelopeBank", "EnvelopeSpectra"]
 
 Column = npt.NDArray[np.float64]
+Transform = npt.NDArray[np.complexfloating]
 
-TAPER = 0.5
 LEVELS = 4
 """of halving: 1, 2, 4 and 8 bands"""
 NARROWEST = 6.0
 """width of the narrowest band over the rate of the fastest blows: their harmonics have to fit into the envelope"""
+TAPER = 0.5
+"""share of an envelope that the window fades in and out: lines of the shaft are kept from spilling over a bearing's"""
 TONE = 5.0
 """amplitude, in those of its surroundings, above which a line of the spectrum is a tone and is cut down to it"""
 
@@ -51,7 +53,7 @@ class EnvelopeSpectra:
     kurtosis: Column
     """spectral kurtosis of each band: mean |e|^4 / (mean |e|²)² - 2; 0 for Gaussian noise (Antoni 2006)"""
     power: Column
-    """(bands, bins): squared magnitude of each line of the squared envelope, in the unit of the samples to the fourth"""
+    """(bands, bins): square of each line of the squared envelope, in the unit of the samples to the fourth"""
     relative: Column
     """(bands, bins): the same over its local background, 1 on average and exponential for noise; 0 in the first bins"""
 
@@ -81,29 +83,40 @@ class EnvelopeBank:
             for place in range(1 << level):
                 first = 1 + place * width
                 self._slices.append((first, min(first + width, half + 1)))
-                self.bands.append(Band(low_hz=place * width * self.resolution_hz, high_hz=(place + 1) * width * self.resolution_hz))
+                self.bands.append(
+                    Band(low_hz=place * width * self.resolution_hz, high_hz=(place + 1) * width * self.resolution_hz)
+                )
         self.bins = min(math.ceil(highest_hz / self.resolution_hz) + 1, half)
         self._count = count
         self._background = Background(self.bins, round(background_hz / self.resolution_hz))
 
-        # Twice as long: the square of a band is twice as wide as the band.
-        self._points = [scipy.fft.next_fast_len(2 * (last - first)) for first, last in self._slices]
+        # The square of a band is twice as wide as the band; so much longer, it folds only above the lines wanted.
+        self._points = [scipy.fft.next_fast_len(last - first + self.bins) for first, last in self._slices]
         # Without a window the lines of the shaft would spill over those of bearings.
-        self._windows = {size: scipy.signal.windows.tukey(size, TAPER, sym=False) for size in set(self._points)}
+        self._windows = {
+            size: scipy.signal.windows.tukey(size, TAPER, sym=False).astype(np.float32) for size in set(self._points)
+        }
 
     def spectra(self, straight: Column) -> EnvelopeSpectra:
         """Of one block, its mean and trend taken out."""
-        transform = self._without_tones(scipy.fft.rfft(straight)) * (2.0 / self._count)
+        scale = math.sqrt(product_sum(straight, straight) / straight.size)
+        if scale == 0:
+            silence = np.zeros((len(self.bands), self.bins))
+            return EnvelopeSpectra(kurtosis=np.full(len(self.bands), np.nan), power=silence, relative=silence)
+        # In single precision, of the size of one: half the time, and nothing here is known to six digits.
+        whole: Transform = scipy.fft.rfft((straight / scale).astype(np.float32))
+        transform = self._without_tones(whole) * np.float32(2 / self._count)
         power = np.zeros((len(self.bands), self.bins))
         kurtosis = np.empty(len(self.bands))
         for row, (first, last) in enumerate(self._slices):
             points = self._points[row]
-            analytic = scipy.fft.ifft(transform[first:last], points) * points
+            analytic = scipy.fft.ifft(transform[first:last], points, norm="forward")
             squared = analytic.real**2 + analytic.imag**2
-            mean = float(squared.mean())
-            kurtosis[row] = float(squared @ squared) / squared.size / mean**2 - 2 if mean > 0 else math.nan
-            lines = scipy.fft.rfft((squared - mean) * self._windows[points])[: self.bins] * (2.0 / (1 - TAPER / 2) / points)
-            power[row, : lines.size] = lines.real**2 + lines.imag**2
+            mean = squared.mean()
+            kurtosis[row] = product_sum(squared, squared) / points / float(mean) ** 2 - 2 if mean > 0 else math.nan
+            lines = scipy.fft.rfft((squared - mean) * self._windows[points])[: self.bins]
+            power[row, : lines.size] = (lines.real**2 + lines.imag**2) * (2 / (1 - TAPER / 2) / points) ** 2
+        power *= scale**4
         return EnvelopeSpectra(kurtosis=kurtosis, power=power, relative=self._background.relative(power))
 
     def pool(self, several: Sequence[EnvelopeSpectra]) -> EnvelopeSpectra:
@@ -118,7 +131,7 @@ class EnvelopeBank:
             relative=self._background.relative(power, len(several)),
         )
 
-    def _without_tones(self, transform: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+    def _without_tones(self, transform: Transform) -> Transform:
         """Lines that stand far out of their surroundings, cut down; a step towards cepstrum pre-whitening."""
         power = transform.real**2 + transform.imag**2
         usual = scipy.ndimage.uniform_filter1d(power, self._tone_bins, mode="nearest")

@@ -26,7 +26,7 @@ class MachineSpec:
     speed_hz: float | None = None
     """of the shaft the sensor sits at, turns a second: measured, or as on the name plate; None: not known"""
     speed_tolerance: float = 0.02
-    """how far the true speed may be from `speed_hz`, as a share: it is looked for there. 0: measured, take it as it is"""
+    """how far the true speed may be from `speed_hz`, as a share: it is looked for there. 0: take it as measured"""
     speed_range_hz: tuple[float, float] | None = None
     """where to look for the speed while `speed_hz` is None; None: no speed, and nothing that needs one"""
     bearings: tuple[Bearing, ...] = ()
@@ -57,7 +57,9 @@ class MachineSpec:
         if self.blades is not None and self.blades < 2:
             raise ConfigurationError(f"blades are {self.blades}; a wheel has 2 at least")
         if any(not 0 < low < high < math.inf for low, high in self.bands_hz):
-            raise ConfigurationError(f"bands_hz are {self.bands_hz}; each is two frequencies above zero, the lower first")
+            raise ConfigurationError(
+                f"bands_hz are {self.bands_hz}; each is two frequencies above zero, the lower first"
+            )
         if self.foundation not in {None, "rigid", "flexible"}:
             raise ConfigurationError(f"foundation is {self.foundation!r}; it must be rigid or flexible")
         if self.group not in {None, 1, 2}:

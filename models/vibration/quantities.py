@@ -8,7 +8,7 @@ import numpy.typing as npt
 from telemetry.errors import ConfigurationError
 from telemetry.units import UnitError, conversion
 
-__all__ = ["ACCELERATION_UNIT", "VELOCITY_UNIT", "Quantity", "in_si", "quantity_of"]
+__all__ = ["ACCELERATION_UNIT", "SI", "VELOCITY_UNIT", "Quantity", "in_si", "quantity_of"]
 
 ACCELERATION_UNIT = "m/s^2"
 """of every feature that is an acceleration, whatever the samples came in"""
@@ -26,7 +26,8 @@ class Quantity(StrEnum):
     VELOCITY = "velocity"
 
 
-_SI = {Quantity.ACCELERATION: "m/s^2", Quantity.VELOCITY: "m/s"}
+SI = {Quantity.ACCELERATION: "m/s^2", Quantity.VELOCITY: "m/s"}
+"""what each is calculated in"""
 
 
 def quantity_of(unit: str) -> Quantity:
@@ -63,7 +64,7 @@ def in_si(
 
 def _scale(unit: str) -> tuple[Quantity, float]:
     known = _G if unit.strip() == "g" else unit
-    for quantity, si in _SI.items():
+    for quantity, si in SI.items():
         try:
             return quantity, conversion(known, si)[0]
         except UnitError:

@@ -1,6 +1,5 @@
 """The speed of the shaft, from the lines it leaves at its multiples."""
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -107,6 +106,8 @@ def _track(both: Column, place: float) -> tuple[float, float, int]:
             if abs(centre - place * multiple) <= room:
                 multiples.append(multiple)
                 centres.append(centre)
+                # The envelope's window is another one: its lines count where the spectrum has none.
+                break
         if multiples:
             place = float(np.dot(multiples, centres) / np.dot(multiples, multiples))
     if not multiples:

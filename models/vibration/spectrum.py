@@ -9,7 +9,7 @@ import scipy.special
 
 from models.vibration.quantities import Quantity, in_si
 
-__all__ = ["FEWEST_PERIODS", "Background", "PowerSpectrum", "velocity_rms"]
+__all__ = ["FEWEST_PERIODS", "LINE_BINS", "Background", "PowerSpectrum", "product_sum", "velocity_rms"]
 
 Column = npt.NDArray[np.float64]
 
@@ -23,6 +23,11 @@ _LOBE_VARIANCE = 1 / 3
 """in bins²: how far the Hann window spreads the power of a line, wherever it lies between the bins"""
 
 
+def product_sum(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> float:
+    """Sum of products of two rows. Not by BLAS, which wakes threads for a row of this length and waits for them."""
+    return float(np.einsum("i,i->", one, other))
+
+
 class PowerSpectrum:
     """Makes spectra of blocks of one length: Hann-windowed, the straight line through the samples taken out first.
 
@@ -32,12 +37,12 @@ class PowerSpectrum:
 
     def __init__(self, sample_rate_hz: float, count: int) -> None:
         self.resolution_hz = sample_rate_hz / count
-        self.frequency_hz: Column = np.arange(count // 2 + 1) * self.resolution_hz
+        self.frequency_hz: Column = np.arange(count // 2 + 1, dtype=np.float64) * self.resolution_hz
         self._time = np.arange(count) - (count - 1) / 2
-        self._inertia = float(self._time @ self._time)
+        self._inertia = product_sum(self._time, self._time)
         # Periodic, not symmetric: its transform is exactly zero from two bins on.
         self._window = 0.5 - 0.5 * np.cos(math.tau * np.arange(count) / count)
-        self._scale = 2.0 / (count * float(self._window @ self._window)) if count > 1 else 0.0
+        self._scale = 2.0 / (count * product_sum(self._window, self._window)) if count > 1 else 0.0
         bins = np.maximum(np.arange(count // 2 + 1), 1)
         # A line spread over bins k with weights 1/k² comes out larger than with 1/k0² at its true place, by
         # 3 sigma²/k0²: the curvature of 1/k² times the variance of the spread.
@@ -49,12 +54,15 @@ class PowerSpectrum:
     def straighten(self, samples: Column) -> Column:
         """The samples without their mean and their trend."""
         level = samples - samples.mean()
-        return level - (float(self._time @ level) / self._inertia if self._inertia else 0.0) * self._time
+        slope = product_sum(self._time, level) / self._inertia if self._inertia else 0.0
+        straight: Column = level - slope * self._time
+        return straight
 
     def power(self, straight: Column) -> Column:
         """Mean square by bin, one-sided, in the square of the unit of the samples (as `straighten` leaves them)."""
-        transform = scipy.fft.rfft(straight * self._window)
-        return (transform.real**2 + transform.imag**2) * self._scale
+        transform: npt.NDArray[np.complex128] = scipy.fft.rfft(straight * self._window)
+        power: Column = (transform.real**2 + transform.imag**2) * self._scale
+        return power
 
     def velocity_power(self, power: Column, quantity: Quantity) -> Column:
         """Mean square of the velocity by bin, (mm/s)²: V(f) = A(f) / (2 pi j f) for samples that are accelerations.
@@ -95,12 +103,15 @@ class Background:
 
     Args:
         bins: of the spectra, from the first one on.
-        block: bins a median is taken of; 8 at least.
+        block: bins a median is taken of; 9 at least.
     """
 
     def __init__(self, bins: int, block: int) -> None:
-        self._edges = np.linspace(0, bins, max(1, bins // max(block, 8)) + 1).astype(np.int64)
-        centres = (self._edges[1:] + self._edges[:-1] - 1) / 2
+        size = min(max(block, 8) | 1, bins)
+        begins = np.linspace(0, bins - size, max(1, round(bins / size))).astype(np.int64)
+        self._blocks = begins[:, None] + np.arange(size)
+        self._middle = size // 2
+        centres = begins + (size - 1) / 2
         place = np.arange(bins)
         self._left = np.clip(np.searchsorted(centres, place) - 1, 0, max(centres.size - 2, 0))
         self._right = np.minimum(self._left + 1, centres.size - 1)
@@ -118,9 +129,8 @@ class Background:
             power: (..., bins).
             averaged: spectra it is the mean of.
         """
-        pieces = zip(self._edges[:-1], self._edges[1:], strict=True)
-        medians = np.stack([np.median(power[..., begin:end], axis=-1) for begin, end in pieces], axis=-1)
-        medians *= averaged / scipy.special.gammaincinv(averaged, 0.5)
+        medians = np.partition(power[..., self._blocks], self._middle, axis=-1)[..., self._middle]
+        medians = medians * (averaged / scipy.special.gammaincinv(averaged, 0.5))
         usual = medians[..., self._left] * (1 - self._share) + medians[..., self._right] * self._share
         over = np.divide(power, usual, out=np.zeros_like(power), where=usual > 0)
         if averaged == 1:

@@ -8,7 +8,7 @@ import asyncpg
 
 from models.life.weibull import WeibullFit, fit_weibull, remaining_life_at_age
 from precursor.analysis.lives import Life, lives, read_ends
-from precursor.analysis.prognoses import Made, add_prognosis, settle_prognoses
+from precursor.analysis.prognoses import Made, add_prognosis, open_prognoses, settle_prognoses
 from precursor.analysis.task import hand_over, read_progress
 from telemetry.batch import ReadingBatch
 from telemetry.buckets import floor
@@ -49,13 +49,13 @@ class AgeTask:
         due = {asset: day for asset, last in newest.items() if (day := floor(last, _DAY)) > done.get(asset, day - _DAY)}
         if not due:
             return 0
-        ends = await read_ends(connection, self._plant)
+        ends = await read_ends(connection, self._plant, newest.keys())
         fits: dict[tuple[str, datetime], WeibullFit | None] = {}
         known: dict[datetime, Mapping[int, Sequence[Life]]] = {}
         for asset_id, day in due.items():
             if day not in known:
                 known[day] = {
-                    other: lives([end for end in ends.get(other, ()) if end.at < day], min(last, day))
+                    other: lives([end for end in ends.get(other, ()) if end.at <= day], min(last, day))
                     for other, last in newest.items()
                 }
             own = known[day][asset_id][-1:]
@@ -102,7 +102,11 @@ class OutcomeTask:
 
     async def work(self, connection: asyncpg.Connection) -> int:
         """Settle those whose asset failed or was repaired since."""
-        return await settle_prognoses(connection, await read_ends(connection, self._plant))
+        asked = await open_prognoses(connection)
+        if not asked:
+            return 0
+        ends = await read_ends(connection, self._plant, asked.keys(), since=min(asked.values()))
+        return await settle_prognoses(connection, asked, ends)
 
 
 def _fit(alike: Sequence[Life]) -> WeibullFit | None:

@@ -1,11 +1,13 @@
 """Lives of assets: from one renewal to the failure or the repair that ended them, or still going on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
+from telemetry.batch import EPOCH
+from telemetry.buckets import floor
 from telemetry.plant import Plant, SensorKind
 from telemetry.sql import load_queries
 
@@ -80,15 +82,19 @@ def state_sensors(plant: Plant) -> Mapping[int, int]:
     return found
 
 
-async def read_ends(connection: asyncpg.Connection, plant: Plant) -> Mapping[int, Sequence[End]]:
-    """Of each asset what ended its lives, by time: its state sensor said failed, or a repair was verified."""
-    sensors = state_sensors(plant)
+async def read_ends(
+    connection: asyncpg.Connection, plant: Plant, assets: Collection[int], *, since: datetime = EPOCH
+) -> Mapping[int, Sequence[End]]:
+    """Of each of these assets what ended its lives, by time: its state sensor said failed, or a repair was verified."""
+    all_sensors = state_sensors(plant)
+    sensors = {asset: all_sensors[asset] for asset in set(assets) if asset in all_sensors}
     of_sensor: dict[int, list[End]] = {}
-    for row in await connection.fetch(_SQL["failures"], sorted(set(sensors.values()))):
+    begin = floor(since, timedelta(hours=1))
+    for row in await connection.fetch(_SQL["failures"], sorted(set(sensors.values())), begin):
         end = End(at=row["failed_at"], failed=True, renewed_at=row["running_at"])
         of_sensor.setdefault(row["sensor_id"], []).append(end)
-    found = {asset.id: list(of_sensor.get(sensors.get(asset.id, 0), ())) for asset in plant.assets}
-    for row in await connection.fetch(_SQL["repairs"], list(found)):
+    found = {asset: list(of_sensor.get(sensors.get(asset, 0), ())) for asset in set(assets)}
+    for row in await connection.fetch(_SQL["repairs"], list(found), since):
         end = End(at=row["repaired_at"], failed=False, failure_mode=row["failure_mode"], renewed_at=row["repaired_at"])
         found[row["asset_id"]].append(end)
     return {asset: sorted(ends, key=lambda end: end.at) for asset, ends in found.items()}

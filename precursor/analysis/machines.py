@@ -1,43 +1,32 @@
 """A machine of the plant as the analysis of its vibration wants it."""
 
+import re
 from collections.abc import Mapping
 
+from models.vibration.analyser import feature_units as units_of
 from models.vibration.bearings import Bearing, bearing
 from models.vibration.machine import MachineSpec
 from models.vibration.quantities import quantity_of
 from rules.iso_20816 import ZONES, Foundation
 from telemetry.plant import BearingSpec, Machine, Vibration
 
-__all__ = ["DRIFTING", "feature_units", "machine_spec"]
+__all__ = ["feature_units", "grows_with_damage", "machine_spec"]
 
-DRIFTING = frozenset(["velocity_rms"])
-"""features that automatic detectors look at"""
-
-_MEASURED_TOLERANCE = 0.01
-"""share by which the speed may have changed between its reading and the waveform"""
-_NAMEPLATE_TOLERANCE = 0.03
-"""share that the slip of an induction motor changes by from no load to full load"""
 _USUAL_SPEEDS_HZ = (10.0, 100.0)
 """600 to 6000 rpm: where the speed is looked for of a machine that says nothing of it"""
 _STRICTEST = (2, Foundation.RIGID)
+_GROWS = re.compile(r"(velocity_rms|acceleration_rms|bpfo|bpfi|bsf|ftf)(_\d+)?")
 
 
-def machine_spec(machine: Machine, vibration: Vibration, *, measured_hz: float | None = None) -> MachineSpec:
-    """What is known for reading the vibration of a sensor.
-
-    Args:
-        machine: the asset's.
-        vibration: the sensor's; bearings near it take the place of those of the machine.
-        measured_hz: speed of the shaft during the recording, turns a second; None: that of the machine is used.
+def machine_spec(machine: Machine, vibration: Vibration) -> MachineSpec:
+    """What is known for reading the vibration of a sensor; bearings near it take the place of those of the machine.
 
     Raises:
         ConfigurationError: a bearing is not in the catalogue (any more).
     """
-    nameplate_hz = None if machine.speed_rpm is None else machine.speed_rpm / 60
     zones = ZONES[machine.group or _STRICTEST[0], Foundation(machine.foundation or _STRICTEST[1])]
     return MachineSpec(
-        speed_hz=nameplate_hz if measured_hz is None else measured_hz,
-        speed_tolerance=_NAMEPLATE_TOLERANCE if measured_hz is None else _MEASURED_TOLERANCE,
+        speed_hz=None if machine.speed_rpm is None else machine.speed_rpm / 60,
         speed_range_hz=_USUAL_SPEEDS_HZ,
         bearings=tuple(_bearing(found) for found in vibration.bearings or machine.bearings),
         gear_teeth=() if machine.teeth is None else (machine.teeth,),
@@ -51,19 +40,27 @@ def machine_spec(machine: Machine, vibration: Vibration, *, measured_hz: float |
 def feature_units(unit: str, machine: Machine, vibration: Vibration) -> Mapping[str, str]:
     """Names and units of what is computed of the waveforms of a sensor.
 
+    Args:
+        unit: of the samples.
+        machine, vibration: as in `machine_spec`.
+
     Raises:
-        ConfigurationError: `unit`, of the samples, is none of vibration; a bearing is not in the catalogue.
+        ConfigurationError: the unit is none of vibration; a bearing is not in the catalogue.
     """
     quantity_of(unit)
-    machine_spec(machine, vibration)
-    return {"velocity_rms": "mm/s"}
+    return units_of(machine_spec(machine, vibration))
+
+
+def grows_with_damage(feature: str) -> bool:
+    """Whether detectors are to look at a feature by themselves: severity, and the blows of each part of a bearing."""
+    return _GROWS.fullmatch(feature) is not None
 
 
 def _bearing(found: BearingSpec) -> Bearing:
     if not found.rollers:
         return bearing(found.designation)
     return Bearing(
-        designation=found.designation or f"{found.rollers} x {found.roller_diameter_mm:g} mm",
+        designation=found.designation or f"of {found.rollers} rollers",
         elements=found.rollers,
         element_diameter_mm=found.roller_diameter_mm,
         pitch_diameter_mm=found.pitch_diameter_mm,

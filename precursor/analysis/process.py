@@ -149,8 +149,12 @@ async def analyse_once(dsn: str) -> Mapping[str, int]:
         await _close(desk.connection)
 
 
-async def run_analysis(dsn: str, options: AnalysisOptions, stop: asyncio.Event) -> None:
+async def run_analysis(
+    dsn: str, options: AnalysisOptions, stop: asyncio.Event, *, prepare: Callable[[], None] | None = None
+) -> None:
     """Work until `stop` is set; a database that is away is waited for.
+
+    `prepare` makes sure of the database; it blocks, runs in a thread, and is tried again while the database is away.
 
     Raises:
         ConfigurationError: the database refuses us, or the plant means nothing to this program.
@@ -159,6 +163,9 @@ async def run_analysis(dsn: str, options: AnalysisOptions, stop: asyncio.Event) 
     while not stop.is_set():
         desk = None
         try:
+            if prepare is not None:
+                await asyncio.to_thread(prepare)
+                prepare = None
             desk = await _Desk.open(dsn)
             while not stop.is_set():
                 with database.translated():

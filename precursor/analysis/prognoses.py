@@ -1,7 +1,6 @@
 """Prognoses in the database: written when they are made, and settled once the end is known."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,11 +8,20 @@ from typing import Literal
 
 import asyncpg
 
-from models.life.prognosis import RemainingLife
+from models.life.prognosis import EndOfLife, Outcome, Prognosis, RemainingLife
+from models.life.scoring import PrognosisFigures, summarise
 from precursor.analysis.lives import End
 from telemetry.sql import load_queries
 
-__all__ = ["Made", "StoredPrognosis", "add_prognosis", "list_prognoses", "settle_prognoses"]
+__all__ = [
+    "Made",
+    "StoredPrognosis",
+    "add_prognosis",
+    "figures",
+    "list_prognoses",
+    "open_prognoses",
+    "settle_prognoses",
+]
 
 _SQL = load_queries("precursor.analysis")
 
@@ -52,7 +60,6 @@ class StoredPrognosis:
     p10_s: float | None
     p50_s: float | None
     p90_s: float | None
-    """infinite: the trend may as well end"""
     reason: str
     """why there is no answer"""
     limit_value: float | None
@@ -61,7 +68,7 @@ class StoredPrognosis:
     outcome_at: datetime | None
 
     def as_json(self) -> dict[str, object]:
-        """For machines: plain values only; an infinite time is null."""
+        """For machines: plain values only."""
         return {
             "asset": self.asset,
             "sensor": self.sensor,
@@ -70,7 +77,7 @@ class StoredPrognosis:
             "made_at": self.made_at.isoformat(),
             "p10_s": self.p10_s,
             "p50_s": self.p50_s,
-            "p90_s": None if self.p90_s is None or math.isinf(self.p90_s) else self.p90_s,
+            "p90_s": self.p90_s,
             "reason": self.reason,
             "limit": self.limit_value,
             "unit": self.unit,
@@ -111,29 +118,77 @@ async def add_prognosis(connection: asyncpg.Connection, made: Made) -> bool:
     return bool(status.endswith(" 1"))
 
 
-async def settle_prognoses(connection: asyncpg.Connection, ends: Mapping[int, Sequence[End]]) -> int:
+async def open_prognoses(connection: asyncpg.Connection) -> Mapping[int, datetime]:
+    """Assets with prognoses of which nothing has come yet, and when the oldest one was made."""
+    return {row["asset_id"]: row["oldest"] for row in await connection.fetch(_SQL["open_prognoses"])}
+
+
+async def settle_prognoses(
+    connection: asyncpg.Connection, asked: Mapping[int, datetime], ends: Mapping[int, Sequence[End]]
+) -> int:
     """Write down what came of prognoses whose asset failed or was repaired since; how many they were.
 
     Each is settled by the first end after it was made. A repair settles those of its failure mode, and those of none.
 
     Args:
         connection: to the database.
+        asked: what `open_prognoses` gave.
         ends: by asset, of each by time.
     """
     settled = 0
-    for row in await connection.fetch(_SQL["open_prognoses"]):
-        for end in ends.get(row["asset_id"], ()):
-            if end.at >= row["oldest"]:
+    for asset_id, oldest in asked.items():
+        for end in ends.get(asset_id, ()):
+            if end.at >= oldest:
                 outcome = "failed" if end.failed else "repaired"
                 mode = "" if end.failed else end.failure_mode
-                status = await connection.execute(_SQL["settle_prognoses"], row["asset_id"], outcome, end.at, mode)
+                status = await connection.execute(_SQL["settle_prognoses"], asset_id, outcome, end.at, mode)
                 settled += int(status.rpartition(" ")[2])
     return settled
 
 
 async def list_prognoses(
-    connection: asyncpg.Connection, *, asset: str | None = None, limit: int = 100
+    connection: asyncpg.Connection, *, asset: str | None = None, settled: bool = False, limit: int | None = 100
 ) -> Sequence[StoredPrognosis]:
-    """Those of an asset, None: of all, the newest first."""
-    rows = await connection.fetch(_SQL["list_prognoses"], asset, limit)
+    """The newest first.
+
+    Args:
+        connection: to the database.
+        asset: by name; None: of all.
+        settled: only those whose end is known.
+        limit: None: all.
+    """
+    rows = await connection.fetch(_SQL["list_prognoses"], asset, settled, limit)
     return [StoredPrognosis(**{**row, "details": json.loads(row["details"])}) for row in rows]
+
+
+def figures(stored: Sequence[StoredPrognosis]) -> Mapping[str, PrognosisFigures]:
+    """How good prognoses were whose end is known, by method."""
+    by_method: dict[str, list[StoredPrognosis]] = {}
+    for each in stored:
+        if each.outcome is not None:
+            by_method.setdefault(each.method, []).append(each)
+    return {
+        method: summarise([_prognosis(each) for each in found], list({_outcome(each) for each in found}))["prognoses"]
+        for method, found in sorted(by_method.items())
+    }
+
+
+def _prognosis(each: StoredPrognosis) -> Prognosis:
+    begin = each.details.get("inputs_from")
+    return Prognosis(
+        asset=each.asset,
+        failure_mode=each.failure_mode,
+        made_at=each.made_at,
+        method=each.method,
+        model_version=str(each.details.get("version", "")),
+        remaining=RemainingLife(p10_s=each.p10_s, p50_s=each.p50_s, p90_s=each.p90_s, reason=each.reason or None),
+        limit=each.limit_value,
+        inputs_from=datetime.fromisoformat(begin) if isinstance(begin, str) else each.made_at,
+        inputs_until=each.made_at,
+    )
+
+
+def _outcome(each: StoredPrognosis) -> Outcome:
+    assert each.outcome_at is not None, "only those that are settled are asked about"
+    end: EndOfLife = "failure" if each.outcome == "failed" else "repair"
+    return Outcome(asset=each.asset, failure_mode=each.failure_mode, at=each.outcome_at, end=end)

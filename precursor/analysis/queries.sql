@@ -42,7 +42,7 @@ SELECT time FROM asset_state_1h
 WHERE sensor_id = $1 AND time >= $2 AND time < $3 AND state = 1 AND seconds >= 3599
 
 -- name: failures
--- $1: state sensors. Each time one began to say failed, and when it said running again. The hours are counted by the
+-- $1: state sensors; $2: since when, a full hour. Each time one began to say failed, and when it said running again. The hours are counted by the
 -- rollup; exact times are those of the readings, as long as they are kept, else the end of the hour.
 SELECT hours.sensor_id, coalesce(entry.time, hours.time + interval '1 hour') AS failed_at,
        CASE WHEN entry.time IS NOT NULL THEN again.time ELSE later.time END AS running_at
@@ -74,11 +74,11 @@ LEFT JOIN LATERAL (
     WHERE next.sensor_id = hours.sensor_id AND next.time > hours.time AND next.state = 1
     ORDER BY time LIMIT 1
 ) AS later ON true
-WHERE hours.sensor_id = ANY ($1::int[]) AND hours.state = 2 AND hours.entries > 0
+WHERE hours.sensor_id = ANY ($1::int[]) AND hours.time >= $2 AND hours.state = 2 AND hours.entries > 0
 ORDER BY hours.sensor_id, failed_at
 
 -- name: repairs
--- $1: assets. When the work was done that was found to have helped.
+-- $1: assets; $2: since when. When the work was done that was found to have helped.
 SELECT ordered.asset_id, ordered.failure_mode, coalesce(done.at, verified.at) AS repaired_at
 FROM work_order_event AS verified
 JOIN work_order AS ordered ON ordered.id = verified.work_order_id
@@ -86,7 +86,7 @@ LEFT JOIN LATERAL (
     SELECT max(at) AS at FROM work_order_event
     WHERE work_order_id = ordered.id AND to_status = 'completed' AND id < verified.id
 ) AS done ON true
-WHERE verified.to_status = 'verified' AND ordered.asset_id = ANY ($1::int[])
+WHERE verified.to_status = 'verified' AND verified.at >= $2 AND ordered.asset_id = ANY ($1::int[])
 ORDER BY repaired_at
 
 -- name: add_prognosis
@@ -109,13 +109,13 @@ UPDATE prognosis SET outcome = $2, outcome_at = $3
 WHERE asset_id = $1 AND outcome IS NULL AND made_at <= $3 AND ($4 = '' OR failure_mode IN ('', $4))
 
 -- name: list_prognoses
--- $1: an asset, or null for all; $2: rows. The newest first.
+-- $1: an asset, or null for all; $2: only those that are settled; $3: rows, or null for all. The newest first.
 SELECT asset.name AS asset, sensor.name AS sensor, sensor.unit, prognosis.failure_mode, prognosis.method,
        prognosis.made_at, prognosis.p10_s, prognosis.p50_s, prognosis.p90_s, prognosis.reason, prognosis.limit_value,
        prognosis.details::text AS details, prognosis.outcome, prognosis.outcome_at
 FROM prognosis
 JOIN asset ON asset.id = prognosis.asset_id
 LEFT JOIN sensor ON sensor.id = prognosis.sensor_id
-WHERE $1::text IS NULL OR asset.name = $1
+WHERE ($1::text IS NULL OR asset.name = $1) AND (NOT $2::bool OR prognosis.outcome IS NOT NULL)
 ORDER BY prognosis.made_at DESC, prognosis.id DESC
-LIMIT $2
+LIMIT $3

@@ -1,7 +1,6 @@
 """Remaining life by trend: hourly, of each sensor that is followed to a limit."""
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -88,7 +87,8 @@ class TrendTask:
         due = dict(islice((await self._due(connection)).items(), _AT_ONCE))
         if not due:
             return 0
-        ends = await read_ends(connection, self._plant)
+        assets = {self._followed[median_id].sensor.asset_id for median_id in due}
+        ends = await read_ends(connection, self._plant, assets, since=min(due.values()) - _WINDOW)
         for median_id, until in due.items():
             followed = self._followed[median_id]
             await self._foretell(connection, followed, ends.get(followed.sensor.asset_id, ()), until)
@@ -109,7 +109,7 @@ class TrendTask:
     async def _foretell(
         self, connection: asyncpg.Connection, followed: _Followed, ends: Sequence[End], until: datetime
     ) -> None:
-        known = [end for end in ends if end.at < until]
+        known = [end for end in ends if end.at <= until]
         begin = max(last_renewal(known) or until - _WINDOW, until - _WINDOW)
         time, value = await self._window(connection, followed.sensor, begin, until)
         batch = ReadingBatch.empty()
@@ -195,10 +195,8 @@ def _made(followed: _Followed, at: datetime, begin: datetime, found: TrendLife) 
 
 
 def _readings(followed: _Followed, made: Made) -> ReadingBatch:
-    """Days; none without an answer, and no P90 that never comes."""
+    """Days; none without an answer."""
     life, at = made.remaining, to_micros(made.made_at)
     quantiles = ((followed.median_id, life.p50_s), (followed.p10_id, life.p10_s), (followed.p90_id, life.p90_s))
-    told = [
-        (sensor, seconds / _DAY_S) for sensor, seconds in quantiles if seconds is not None and math.isfinite(seconds)
-    ]
+    told = [(sensor, seconds / _DAY_S) for sensor, seconds in quantiles if seconds is not None]
     return ReadingBatch.of([at] * len(told), [sensor for sensor, _ in told], [days for _, days in told]).sorted()

@@ -5,15 +5,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import asyncpg
 import structlog
 
-from precursor.analysis.machines import features_of, machine_spec
+from models.vibration.analyser import Analyser
+from models.vibration.machine import MachineSpec
+from precursor.analysis.machines import machine_spec
 from precursor.analysis.task import hand_over, read_progress
 from telemetry.batch import EPOCH, ReadingBatch, to_micros
 from telemetry.errors import ConfigurationError, StateError
-from telemetry.plant import Machine, Plant, Sensor, Vibration
+from telemetry.plant import Plant, Sensor
 from telemetry.sql import load_queries
 from telemetry.units import conversion
 from telemetry.waveform_store import read_waveform
@@ -24,7 +27,7 @@ __all__ = ["WaveformTask"]
 _log = structlog.get_logger(__name__)
 _SQL = load_queries("precursor.analysis")
 
-_BLOCKS = 8
+_BLOCKS = 4
 """of a sensor, one after the other, before the next sensor has its turn"""
 _SPEED_HOLDS = timedelta(minutes=10)
 """a measured speed that is older says nothing of the speed now"""
@@ -38,8 +41,7 @@ class _Watched:
     """A sensor whose waveforms are analysed, and where its features go."""
 
     sensor: Sensor
-    vibration: Vibration
-    machine: Machine
+    machine: MachineSpec
     speed: Sensor | None
     features: Mapping[str, int]
     """name, and id of the derived sensor"""
@@ -62,8 +64,7 @@ class WaveformTask:
                 machine = plant.asset_by_id[sensor.asset_id].machine
                 self._watched[sensor.id] = _Watched(
                     sensor=sensor,
-                    vibration=sensor.vibration,
-                    machine=machine,
+                    machine=machine_spec(machine, sensor.vibration),
                     speed=plant.sensor_by_name.get(machine.speed_sensor or ""),
                     features=features.get(sensor.id, {}),
                 )
@@ -108,12 +109,17 @@ def _analysed(watched: _Watched, waveform: Waveform, speed_hz: float | None) -> 
     """The features that are known, as readings at the begin of the block; none of a shaft that stands."""
     if speed_hz is not None and speed_hz < _SLOWEST_HZ:
         return ReadingBatch.empty()
-    spec = machine_spec(watched.machine, watched.vibration, measured_hz=speed_hz)
-    values = features_of(waveform, spec)
+    analyser = _analyser(waveform.sample_rate_hz, waveform.samples.size, watched.machine)
     known = {
         watched.features[name]: value
-        for name, value in values.items()
+        for name, (value, _) in analyser.features(waveform.samples, waveform.unit, speed_hz=speed_hz).items()
         if name in watched.features and math.isfinite(value)
     }
     at = to_micros(waveform.time)
     return ReadingBatch.of([at] * len(known), list(known), list(known.values())).sorted()
+
+
+# What depends on neither samples nor speed takes longer to make than a block to analyse.
+@lru_cache(maxsize=16)
+def _analyser(sample_rate_hz: float, count: int, machine: MachineSpec) -> Analyser:
+    return Analyser(sample_rate_hz, count, machine)

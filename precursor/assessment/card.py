@@ -53,7 +53,10 @@ def _page(assessment: Assessment, pictures: Sequence[tuple[str, str]], command: 
     ]
     if assessment.notes:
         parts.append(_list(assessment.notes))
-    parts += ["## Known failures", _list(assessment.missed) if assessment.missed else "None on these data."]
+    if assessment.parts:
+        parts += ["## Each by itself", _list([f"[{each.title}]({each.dataset}.md)" for each in assessment.parts])]
+    else:
+        parts += ["## Known failures", _list(assessment.missed) if assessment.missed else "None on these data."]
     if assessment.weaknesses:
         parts += ["## Limits", _list(assessment.weaknesses)]
     if pictures:

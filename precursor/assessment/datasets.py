@@ -73,6 +73,11 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
             title="pumps, motors, fans and gearboxes of our own simulator, with known onsets",
             folder=None,
         ),
+        "detectors": Dataset(
+            module="precursor.assessment.detectors",
+            title="made series with steps, drifts and spread: which detector of one sensor is good for what",
+            folder=None,
+        ),
     }
 )
 """by the name that `precursor evaluate` takes"""

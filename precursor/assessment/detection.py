@@ -16,6 +16,7 @@ __all__ = ["detection_details", "detection_drawings", "detection_figures"]
 
 _MOST_TRACKS = 6
 _MOST_POINTS = 2000
+_UNITS = (("days", 86_400.0), ("h", 3600.0), ("s", 1.0))
 
 
 def detection_figures(
@@ -128,22 +129,26 @@ def detection_drawings(runs: Sequence[Run], plain: Sequence[Run] = ()) -> tuple[
             )
         )
     found = judge_events(runs)
+    unit, unit_s = _unit(max((float(run.time_s[-1] - run.time_s[0]) for run in runs if run.time_s.size), default=0.0))
     drawings.append(
         Timeline(
             name="runs",
             title="Score against truth: 1 is the limit, grey was learned from",
-            x="time in run, s",
-            tracks=tuple(_track(run) for run in _chosen(runs, found)),
+            x=f"time in run, {unit}",
+            tracks=tuple(_track(run, unit_s) for run in _chosen(runs, found)),
         )
     )
     if found.events:
+        unit, unit_s = _unit(max(found.delays_s, default=0.0))
         drawings.append(
             Bars(
                 name="delays",
                 title="Delay of detection; none: missed",
-                y="s",
+                y=unit,
                 names=tuple(each.run for each in found.outcomes),
-                values=np.array([np.nan if each.delay_s is None else each.delay_s for each in found.outcomes]),
+                values=np.array(
+                    [np.nan if (delay := each.delay_s) is None else delay / unit_s for each in found.outcomes]
+                ),
             )
         )
     return tuple(drawings)
@@ -157,13 +162,19 @@ def _chosen(runs: Sequence[Run], found: EventFigures) -> Sequence[Run]:
     return [*missed, *(others[place] for place in places)]
 
 
-def _track(run: Run) -> Track:
+def _unit(longest_s: float) -> tuple[str, float]:
+    """In what to tell times up to this one, and how many seconds that has."""
+    return next((unit for unit in _UNITS if longest_s >= 3 * unit[1]), _UNITS[-1])
+
+
+def _track(run: Run, unit_s: float) -> Track:
+    time = (run.time_s - run.time_s[:1]) / unit_s
     return Track(
         name=run.name,
-        time=run.time_s,
+        time=time,
         score=run.score,
         label=run.label,
-        judged_from=float(run.time_s[run.train]) if 0 < run.train < run.time_s.size else None,
+        judged_from=float(time[run.train]) if 0 < run.train < time.size else None,
     )
 
 

@@ -100,6 +100,7 @@ def _prognoses(bearing: BearingLife, others: Sequence[BearingLife], run_in_s: fl
     now = alarm
     while now < bearing.life_s:
         seen = (bearing.age_s <= now) & (bearing.age_s >= min(run_in_s, now / 4))
+        since = float(bearing.age_s[seen].min(initial=now))
         answers: Mapping[str, RemainingLife] = {
             "trend": trend.life_by_trend(bearing.age_s[seen], bearing.peak_g[seen], _FAILED_G).remaining,
             "pf_interval": remaining_life_since_alarm(intervals, alarm_age_s=alarm, age_s=now),
@@ -115,7 +116,7 @@ def _prognoses(bearing: BearingLife, others: Sequence[BearingLife], run_in_s: fl
                 model_version=_VERSIONS[method],
                 remaining=answer,
                 limit=_FAILED_G if method == "trend" else None,
-                inputs_from=EPOCH + timedelta(seconds=float(bearing.age_s[seen][0])) if method == "trend" else EPOCH,
+                inputs_from=EPOCH + timedelta(seconds=since if method == "trend" else 0.0),
                 inputs_until=at,
             )
         now *= 1 + _EVERY

@@ -73,7 +73,12 @@ class Judged:
             " that is scored.",
             data=f"{len(own.failures):,} failures are known. A warning is an alarm that begins in the"
             f" {self.horizon / timedelta(days=1):g} days before a failure (after its onset, where that is known).",
-            figures=(*(self._against_failures(own, plain) if known else ()), *self._load(own, plain, known), *lives),
+            figures=(
+                *(self._against_failures(own, plain) if known else ()),
+                *self._load(own, plain, known),
+                *(self._by_detector(by_kind, known) if len(kinds) > 1 else ()),
+                *lives,
+            ),
             notes=tuple(self._notes(own)),
             missed=tuple(
                 f"{each.failure.asset}, {each.failure.failure_at:%Y-%m-%d %H:%M}"
@@ -154,6 +159,28 @@ class Judged:
                 baselines={"always_alarm": 1.0, "plain_limits": self._share(self.plain, plain)},
             ),
         )
+
+    def _by_detector(self, found: Mapping[str, Foresight], known: bool) -> tuple[Figure, ...]:
+        """Of each kind of detector alone: what it warned of, and how often it cried for nothing."""
+        figures = []
+        for kind, own in found.items():
+            rate = own.false_per_asset_month
+            if known:
+                figures.append(
+                    Figure(
+                        name=f"{kind}_failures_warned",
+                        value=len(own.failures) - own.missed,
+                        unit=f"of {len(own.failures)}",
+                        baselines={"always_alarm": 0.0, "random": own.by_chance},
+                    )
+                )
+            figures.append(
+                Figure(
+                    name=f"{kind}_{'false_' if known else ''}alarms_per_asset_month",
+                    value=float("nan") if rate is None else rate,
+                )
+            )
+        return tuple(figures)
 
     def _share(self, alarms: Sequence[Occurrence], found: Foresight) -> float:
         """Part of the time of machines, outside windows, in which any alarm of theirs stood."""

@@ -38,6 +38,9 @@ _ON_DELAY_S = 300.0
 _QUIET_S = 86_400.0
 """an alarm that comes back sooner after it went is the same story"""
 _DAY_US = 86_400_000_000
+_SIDES = {"mm/s": 1, "m^3/h": -1, "bar": -1, "Pa": -1}
+"""vibration; flow and pressure: see `SensorFaults`"""
+
 Times = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 Alarms = Sequence[tuple[int, int]]
@@ -88,7 +91,7 @@ def watch_runs(runs: Sequence[Run]) -> list[Watched]:
     plant = _Plant(runs)
     univariate = kinds.build(DETECTOR, [(sensor, {}) for sensor in plant.sensor_ids.tolist()])
     joint = build_assets([AssetSpec(asset_id=a, sensor_ids=ids) for a, ids in plant.assets.items()])
-    doubts = SensorFaults(plant.assets, one_sided=plant.vibrations)
+    doubts = SensorFaults(plant.assets, machine_side=plant.machine_side)
     gate = RunningGate({sensor: plant.state_of[sensor] for sensor in plant.sensor_ids.tolist()})
 
     time = runs[0].time
@@ -148,7 +151,7 @@ class _Plant:
         self._states = begins[-1] + np.arange(len(runs))
         self.state_of = dict(enumerate(self._states[self.asset_of].tolist()))
         points = [point for run in runs for point in run.points]
-        self.vibrations = [number for number, point in enumerate(points) if point.unit == "mm/s"]
+        self.machine_side = {number: _SIDES[point.unit] for number, point in enumerate(points) if point.unit in _SIDES}
 
     def columns(self, time: Times) -> npt.NDArray[np.int64]:
         """Positions of these times in the time of the runs."""

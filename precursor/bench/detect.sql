@@ -12,3 +12,33 @@ UPDATE rule SET retired_at = CASE WHEN name = ANY ($1::text[]) THEN NULL ELSE no
 
 -- name: forget_evaluation
 TRUNCATE alarm, alarm_event, evaluation_journal, evaluation_checkpoint CASCADE
+
+-- name: insert_detectors
+-- $1: how many sensors an asset has; every sensor has the default detector, every asset the default one of assets.
+WITH groups AS (
+    SELECT (row_number() OVER (ORDER BY name) - 1) / $1 AS place, id, name, asset_id FROM sensor WHERE kind = 'measured'
+), machine AS (
+    INSERT INTO asset (name, area_id, criticality, detector)
+    SELECT 'bench-machine-' || place, (SELECT area_id FROM asset LIMIT 1), 1,
+           jsonb_build_object('kind', 'joint', 'parameters', $3::jsonb, 'sensors', jsonb_agg(name ORDER BY name))
+    FROM groups GROUP BY place
+    RETURNING id, name
+), scored AS (
+    UPDATE sensor SET detector = jsonb_build_object('kind', 'auto', 'parameters', $2::jsonb) WHERE kind = 'measured'
+)
+INSERT INTO sensor (name, asset_id, kind, computed, source_id)
+SELECT name || '.' || computed, asset_id, 'derived', computed, id
+FROM groups, unnest(ARRAY['score', 'contribution']) AS computed
+UNION ALL
+SELECT name || '.anomaly', id, 'derived', 'anomaly', NULL FROM machine
+
+-- name: enforce_detectors
+-- $1: whether they work.
+WITH sensors AS (
+    UPDATE sensor SET detector = CASE WHEN $1::boolean THEN jsonb_build_object('kind', 'auto', 'parameters', $2::jsonb) END
+    WHERE kind = 'measured'
+)
+UPDATE asset SET retired_at = CASE WHEN $1::boolean THEN NULL ELSE now() END WHERE name LIKE 'bench-machine-%'
+
+-- name: count_scores
+SELECT count(*) FROM reading WHERE sensor_id IN (SELECT id FROM sensor WHERE kind = 'derived')

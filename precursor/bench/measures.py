@@ -194,6 +194,36 @@ _MEASURES = (
         limit="pyarrow reading the same columns of the file and nothing else",
         aim="<= 60",
     ),
+    Measure(
+        name="detect.univariate",
+        unit="readings/s",
+        work="the default detector over 10,000 sensors past their warm-up, a reading of each in a batch: scored,"
+        " learned from, limits refined; one core",
+        limit="river's HalfSpaceTrees with its defaults on readings of the same batches, score_one and learn_one",
+        aim=">= 5,000,000 and ratio >= 200",
+    ),
+    Measure(
+        name="detect.univariate_narrow",
+        unit="readings/s",
+        work="the same over 10 sensors, 1,000 readings of each in a batch",
+        limit="as for detect.univariate",
+    ),
+    Measure(
+        name="detect.auc_pr",
+        unit="",
+        work="area under the precision-recall curve of the default detector on labelled readings: shifts, drifts and"
+        " bursts of noise after a normal stretch, over all sensors together",
+        limit="river's HalfSpaceTrees on the same readings, the better of learning on and frozen after that stretch",
+        aim="ratio >= 1",
+    ),
+    Measure(
+        name="detect.ingest_share",
+        unit="readings/s",
+        work="a queue of JSON columns of 100 readings taken by the engine; the default detector on every one of 1,000"
+        " sensors, and the default one of assets on 125 machines of 8 of them, past their warm-up",
+        limit="the same without detectors, in the same run and in turn",
+        aim="ratio >= 0.8",
+    ),
 )
 
 MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _MEASURES})

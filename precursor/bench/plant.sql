@@ -36,4 +36,4 @@ UPDATE reading_watermark SET time = 'epoch'
 UPDATE reading_fence SET time = 'epoch'
 
 -- name: count_readings
-SELECT count(*) FROM reading
+SELECT count(*) FROM reading WHERE sensor_id IN (SELECT id FROM sensor WHERE kind <> 'derived')

@@ -74,8 +74,8 @@ def evaluate(
 ) -> None:
     """Judge detectors and prognoses, every figure beside what is had for nothing.
 
-    DATASET is skab, femto, waveforms, cmapss, azure or simulator, or `all`: labelled data. Everything runs with its
-    defaults and sets its own limits.
+    DATASET is skab, femto, waveforms, cmapss, azure, simulator or detectors, or `all`: labelled data. Everything runs
+    with its defaults and sets its own limits.
 
     Without DATASET the scores that are stored in the database, --from --to, are held against known failures.
 

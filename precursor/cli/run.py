@@ -24,7 +24,7 @@ def _prepare() -> Settings:
 @click.command()
 @click.option("--plant", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Apply this file first.")
 def up(plant: Path | None) -> None:
-    """Run everything in one process: ingest, scheduler and API. Ctrl-C ends it in order.
+    """Run everything: ingest, scheduler and API in this process, analysis in one of its own. Ctrl-C ends it in order.
 
     Database and broker are embedded, with their data in the data folder, unless settings name real ones. The
     database is brought to the schema this program needs.
@@ -45,7 +45,7 @@ def up(plant: Path | None) -> None:
 
     with parts.database(settings) as dsn, parts.broker(settings) as mqtt:
         _log.info("up", broker=f"{mqtt.host}:{mqtt.port}", data=str(settings.data_dir.absolute()))
-        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=True, api=True, prepare=partial(prepare, dsn)))
+        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=True, api=True, analysis=True, prepare=partial(prepare, dsn)))
 
 
 @click.command()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from models import kinds
 from models.multivariate import kinds as asset_kinds
-from precursor.analysis.machines import DRIFTING, feature_units
+from precursor.analysis.machines import feature_units, grows_with_damage
 from precursor.plantfile.definition import AssetDefinition, SensorDefinition
 from precursor.plantfile.entries import AssetEntry, SensorEntry
 from precursor.plantfile.machines import bearings
@@ -231,10 +231,18 @@ class Computed:
         except ConfigurationError as error:
             self._notes.add(path, str(error))
             return None
-        on = self._conditions(wanted, entry, path)
+        on = self._context(wanted, entry, path)
         return DetectorSpec(kind=entry.kind, parameters=dict(entry.__pydantic_extra__), sensors=on)
 
-    def _conditions(self, wanted: WantedOfSensor, entry: DetectorEntry, path: Path) -> tuple[str, ...]:
+    def _context(self, wanted: WantedOfSensor, entry: DetectorEntry, path: Path) -> tuple[str, ...]:
+        """The sensor that the usual level depends on, where the detector looks at one."""
+        depends = kinds.DETECTORS[entry.kind].context
+        if depends != bool(entry.on):
+            says = (
+                "needs to know on what the level depends; expected on: speed" if depends else "has no on; leave it out"
+            )
+            self._notes.add((*path, "on"), f"detector {entry.kind} {says}")
+            return ()
         names: list[str] = []
         for place, text in enumerate(entry.on):
             found = self._measured(wanted.sensor.asset, text, (*path, "on", place))
@@ -260,7 +268,7 @@ class Computed:
         watched = not self._detectors.off and self._detectors.sensors == "auto"
         for name, unit in units.items():
             found = _derived(sensor, name, name.replace("_", " "), unit)
-            if watched and name in DRIFTING:
+            if watched and grows_with_damage(name):
                 found = replace(found, detector=DetectorSpec(kind="auto", parameters=self._budget() | {"side": 1.0}))
             yield found
 

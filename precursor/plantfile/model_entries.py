@@ -24,14 +24,20 @@ def _kind(found: Any) -> Any:
     return {"kind": found} if isinstance(found, str) else found
 
 
+def _list(found: Any) -> Any:
+    return [found] if isinstance(found, str) else found
+
+
 class DetectorEntry(BaseModel):
     """Which detector scores a sensor; every further key is a parameter of that detector."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, float]
 
-    kind: str = Field(description="the kind of detector, e.g. auto, ewma or half_space_trees; or off")
-    on: list[str] = Field([], description="a list of measuring points of the asset, or full names, e.g. [speed]")
+    kind: str = Field(description="the kind of detector, e.g. auto, ewma or conditioned; or off")
+    on: Annotated[list[str], BeforeValidator(_list)] = Field(
+        [], max_length=1, description="one measuring point of the asset, or a full name, e.g. speed"
+    )
 
 
 class AssetDetectorEntry(BaseModel):

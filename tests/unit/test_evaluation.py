@@ -48,7 +48,7 @@ def rule(id_: int, sensor_id: int, high: float, on_delay_s: float) -> Rule:
     )
 
 
-RULES = (rule(1, SCORE, 8.0, 3.0), rule(2, VIBRATION, 50.0, 0.0))
+RULES = (rule(1, SCORE, 1.0, 3.0), rule(2, VIBRATION, 50.0, 0.0))
 
 
 def history(count: int = 300, fault_from: int = 200) -> ReadingBatch:
@@ -62,7 +62,7 @@ def history(count: int = 300, fault_from: int = 200) -> ReadingBatch:
 
 
 def test_a_shift_raises_the_score_and_the_score_raises_the_alarm() -> None:
-    evaluation = Evaluation(PLANT, RULES)
+    evaluation = Evaluation(PLANT, RULES, report_s=1.0)
     folded = evaluation.fold(evaluation.select(history()))
     raised = [change for change in folded.changes if change.kind is ChangeKind.RAISED]
     assert [change.rule.id for change in raised] == [1]
@@ -85,7 +85,7 @@ def test_nothing_is_scored_while_the_machine_is_stopped() -> None:
     assert len(folded.derived) == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(0, 900), max_size=8), checkpoint=st.integers(0, 8))
 def test_any_cut_and_a_resume_from_checkpoint_and_journal_give_the_same_scores_and_alarms(
     cuts: list[int], checkpoint: int
@@ -134,7 +134,7 @@ def test_a_delay_runs_out_by_a_tick_and_the_tick_repeats_from_the_journal() -> N
 
 
 def test_the_delay_of_an_alarm_on_a_score_runs_out_when_what_it_is_of_falls_silent() -> None:
-    evaluation = Evaluation(PLANT, (rule(1, SCORE, 8.0, 3600.0),))
+    evaluation = Evaluation(PLANT, (rule(1, SCORE, 1.0, 3600.0),))
     batch = history()
     assert evaluation.fold(evaluation.select(batch)).changes == ()
     assert evaluation.waiting().tolist() == [VIBRATION], "nobody sends a score"

@@ -18,20 +18,51 @@ from telemetry.quality import Quality
 S = 1_000_000
 
 SMALL: Mapping[str, Mapping[str, float]] = {
+    "auto": {"warmup": 20, "warmup_h": 0},
+    "conditioned": {"warmup": 20},
+    "cusum": {"warmup": 20},
     "ewma": {"warmup": 20},
-    "half_space_trees": {"warmup": 20, "window": 40, "trees": 5, "height": 5},
+    "half_space_trees": {"warmup": 20, "window": 32, "trees": 5, "height": 5},
+    "page_hinkley": {"warmup": 20},
+    "seasonal": {"warmup": 20, "warmup_h": 0},
 }
-"""parameters that leave warm-up after at most 60 readings, for quick tests"""
+"""parameters that leave warm-up after at most 100 readings, for quick tests"""
 
-WARM = 60
+WARM = 100
 
 Values = npt.NDArray[np.float64]
 
 pytestmark = pytest.mark.parametrize("kind", sorted(DETECTORS))
 
 
+class WithContext:
+    """A detector that is given a context, 10 and 11 in turn, with every reading."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self.rebaseline, self.snapshot, self.restore = detector.rebaseline, detector.snapshot, detector.restore
+
+    @property
+    def sensor_ids(self) -> npt.NDArray[np.int32]:
+        return self._detector.sensor_ids[self._detector.sensor_ids >= 0]
+
+    def score(self, batch: ReadingBatch) -> Values:
+        twins = ReadingBatch.of(batch.time, ~batch.sensor_id, 10.0 + batch.time // S % 2)
+        both = ReadingBatch.concat([batch, twins])
+        order = both.order()
+        scores = np.empty(len(both))
+        scores[order] = self._detector.score(both.take(order))
+        assert np.isnan(scores[len(batch) :]).all()
+        return scores[: len(batch)]
+
+
+def built(kind: str, sensors: Sequence[tuple[int, Mapping[str, float]]]) -> Detector:
+    detector = build(kind, sensors)
+    return WithContext(detector) if DETECTORS[kind].context else detector
+
+
 def made(kind: str, sensor_ids: Sequence[int] = (1,), **parameters: float) -> Detector:
-    return build(kind, [(sensor_id, {**SMALL[kind], **parameters}) for sensor_id in sensor_ids])
+    return built(kind, [(sensor_id, {**SMALL[kind], **parameters}) for sensor_id in sensor_ids])
 
 
 def batch_of(values: npt.ArrayLike, *, sensor_id: int = 1, quality: int = 0, first: int = 0) -> ReadingBatch:
@@ -79,8 +110,8 @@ def test_small_noise_on_a_large_offset_is_still_seen(kind: str) -> None:
     values = noise(300, level=1e8, sigma=0.1)
     values[280:] += 2.0
     scores = made(kind).score(batch_of(values))
-    assert scores[280:].min() > np.median(scores[WARM:280])
-    assert scores[285:].min() > np.quantile(scores[WARM:280], 0.95)
+    assert scores[WARM:280].max() < 1
+    assert scores[285:].min() >= 1
 
 
 @pytest.mark.parametrize("quality", [Quality.BAD, Quality.STALE])
@@ -107,9 +138,18 @@ def test_a_gap_does_no_harm(kind: str) -> None:
 
 
 def test_readings_at_the_same_instant_do_no_harm(kind: str) -> None:
-    values = noise(200)
-    batch = ReadingBatch.of(np.repeat(np.arange(100) * S, 2), np.ones(200), values)
-    np.testing.assert_array_equal(made(kind).score(batch), made(kind).score(batch_of(values)))
+    values = noise(400)
+    batch = ReadingBatch.of(np.repeat(np.arange(200) * S, 2), np.ones(400), values)
+    # They seem to come twice as often, so the limit is a little higher.
+    np.testing.assert_allclose(
+        np.median(made(kind).score(batch)[WARM:]), np.median(made(kind).score(batch_of(values))[WARM:]), rtol=0.3
+    )
+
+
+def test_readings_out_of_order_are_refused(kind: str) -> None:
+    batch = batch_of(noise(10))
+    with pytest.raises(ValueError, match="not sorted"):
+        build(kind, [(1, SMALL[kind])]).score(batch.take(np.array([3, 1, 2])))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -273.15, 1e8])
@@ -122,13 +162,33 @@ def test_a_constant_signal_is_not_anomalous(kind: str, level: float) -> None:
     assert detector.score(batch_of(rounded, first=300)).max() < usual.max() + 0.1
 
 
-def test_a_step_fault_scores_high_and_stays_high(kind: str) -> None:
-    values = noise(3000)
-    values[500:] += 20.0
-    scores = build(kind, [(1, {})]).score(batch_of(values))
-    usual, fault = scores[400:500], scores[510:]
-    assert fault.min() > np.quantile(usual, 0.99)
-    assert np.median(fault[-500:]) > 0.98 * np.median(fault[:50])
+@pytest.mark.parametrize("level", [1.0, -273.15, 73.2])
+def test_one_digit_of_a_sensor_that_never_moved_is_not_anomalous(kind: str, level: float) -> None:
+    values = np.full(600, level)
+    values[300:] += 0.01
+    scores = made(kind).score(batch_of(values))
+    assert (scores[WARM:] < 1).all()
+
+
+def test_a_step_fault_is_an_anomaly_and_stays_one(kind: str) -> None:
+    parameters = {"warmup_h": 0.0} if "warmup_h" in DETECTORS[kind].parameters else {}
+    values = noise(4000)
+    values[1500:] += 20.0
+    scores = built(kind, [(1, parameters)]).score(batch_of(values))
+    assert scores[1000:1500].max() < 1
+    assert scores[1505:].min() >= 1
+
+
+def test_rebaselining_forgets_one_sensor_and_no_other(kind: str) -> None:
+    detector, untouched = made(kind, [1, 2]), made(kind, [2])
+    parts = [batch_of(noise(200, seed=each), sensor_id=each) for each in (1, 2)]
+    detector.score(ReadingBatch.concat(parts))
+    untouched.score(parts[1])
+    detector.rebaseline(np.array([1, 7], np.int32))
+    more = [batch_of(noise(200, level=900.0, seed=8), first=200), batch_of(noise(200, seed=9), sensor_id=2, first=200)]
+    scores = detector.score(ReadingBatch.concat(more))
+    np.testing.assert_array_equal(scores[:200], made(kind).score(more[0]))
+    np.testing.assert_array_equal(scores[200:], untouched.score(more[1]))
 
 
 def test_sensors_do_not_influence_each_other(kind: str) -> None:
@@ -141,11 +201,11 @@ def test_sensors_do_not_influence_each_other(kind: str) -> None:
 
 
 def test_parameters_are_per_sensor(kind: str) -> None:
-    detector = build(kind, [(1, {**SMALL[kind], "warmup": 150}), (2, SMALL[kind])])
-    values = noise(100)
+    detector = built(kind, [(1, {**SMALL[kind], "warmup": 150}), (2, SMALL[kind])])
+    values = noise(120)
     scores = detector.score(ReadingBatch.concat([batch_of(values), batch_of(values, sensor_id=2)]))
-    assert np.isnan(scores[:100]).all()
-    assert np.isfinite(scores[100 + WARM :]).all()
+    assert np.isnan(scores[:120]).all()
+    assert np.isfinite(scores[120 + WARM :]).all()
 
 
 def test_a_reading_of_a_foreign_sensor_is_refused(kind: str) -> None:
@@ -167,7 +227,7 @@ def test_nothing_is_fine(kind: str) -> None:
     bad=st.sets(st.integers(0, 149), max_size=20),
     data=st.data(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_any_cut_with_restarts_gives_bit_equal_scores(
     *, kind: str, seed: int, cuts: set[int], bad: set[int], data: st.DataObject
 ) -> None:

@@ -123,10 +123,10 @@ def test_a_file_that_asks_for_nothing_gets_nothing() -> None:
 
 
 def test_a_detector_has_its_score_and_may_depend_on_other_sensors() -> None:
-    plant = read((VIB, "{name: vib, unit: mm/s, detector: {kind: ewma, warmup: 300, on: [speed]}}"))
+    plant = read((VIB, "{name: vib, unit: mm/s, detector: {kind: conditioned, warmup: 300, on: speed}}"))
     assert computed(plant) == {"P-1.vib.score": "score"}
     assert sensors(plant)["P-1.vib"].detector == DetectorSpec(
-        kind="ewma", parameters={"warmup": 300}, sensors=("P-1.speed",)
+        kind="conditioned", parameters={"warmup": 300}, sensors=("P-1.speed",)
     )
 
 
@@ -281,10 +281,17 @@ CASES = {
     "bearing near a sensor": (
         WAVE, "{name: wave, unit: g_0, vibration: {bearings: [x]}}", 19, "vibration.bearings[0]", "no bearing 'x'",
     ),
-    "condition": (VIB, "{name: vib, unit: mm/s, detector: {kind: ewma, on: [sped]}}", 13, "detector.on[0]", "'speed'"),
-    "condition on itself": (VIB, "{name: vib, unit: mm/s, detector: {kind: ewma, on: [vib]}}", 13, "on[0]", "itself"),
+    "condition": (VIB, "{name: vib, unit: mm/s, detector: {kind: conditioned, on: [sped]}}", 13, "on[0]", "'speed'"),
+    "no condition": (VIB, "{name: vib, unit: mm/s, detector: conditioned}", 13, "detector.on", "expected on: speed"),
+    "two conditions": (
+        VIB, "{name: vib, unit: mm/s, detector: {kind: conditioned, on: [speed, temp]}}", 13, "detector.on", "one",
+    ),
+    "condition of none": (VIB, "{name: vib, unit: mm/s, detector: {kind: ewma, on: speed}}", 13, "on", "has no on"),
+    "condition on itself": (
+        VIB, "{name: vib, unit: mm/s, detector: {kind: conditioned, on: [vib]}}", 13, "on[0]", "the sensor itself",
+    ),
     "condition on a state": (
-        VIB, "{name: vib, unit: mm/s, detector: {kind: ewma, on: [state]}}", 13, "on[0]", "sends a state",
+        VIB, "{name: vib, unit: mm/s, detector: {kind: conditioned, on: [state]}}", 13, "on[0]", "sends a state",
     ),
     "asset of one sensor": ("class: motor", "detector: auto", 22, "detector", "has 1 sensors"),
     "asset by an unknown sensor": (
