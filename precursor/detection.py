@@ -29,6 +29,12 @@ class Detection:
             for sensor in plant.sensors
             if sensor.kind is SensorKind.DERIVED and sensor.source_id is not None
         }
+        self._scored = [
+            sensor
+            for sensor in plant.sensors
+            if sensor.detector is not None and sensor.detector.kind in kinds.DETECTORS
+        ]
+        """sensors with a detector; what a trend is followed by is none"""
         self._specs = [
             AssetSpec(
                 asset_id=asset.id,
@@ -50,9 +56,9 @@ class Detection:
     def detectors(self) -> dict[str, Detector]:
         """Those of single sensors, by kind."""
         chosen: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
-        for sensor in self._plant.sensors:
-            if sensor.detector is not None:
-                chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
+        for sensor in self._scored:
+            assert sensor.detector is not None
+            chosen[sensor.detector.kind].append((sensor.id, sensor.detector.parameters))
         return {kind: kinds.build(kind, sensors) for kind, sensors in sorted(chosen.items())}
 
     def asset_detector(self, align_s: float) -> AssetDetector | None:
@@ -63,7 +69,7 @@ class Detection:
         """By sensor, the one that its usual level depends on."""
         return {
             sensor.id: self._plant.sensor_by_name[sensor.detector.sensors[0]].id
-            for sensor in self._plant.sensors
+            for sensor in self._scored
             if sensor.detector is not None and sensor.detector.sensors
         }
 
@@ -87,12 +93,10 @@ class Detection:
     def state_sensors(self) -> dict[int, int]:
         """By sensor looked at, the state sensor of its asset, or of the nearest asset above it that has one."""
         of_asset = {sensor.asset_id: sensor.id for sensor in self._plant.sensors if sensor.kind is SensorKind.STATE}
-        together = {each for spec in self._specs for each in spec.sensor_ids}
+        together = {each for spec in self._specs for each in spec.sensor_ids} | {sensor.id for sensor in self._scored}
         found: dict[int, int] = {}
         for sensor in self._plant.sensors:
-            looked_at = (
-                sensor.detector is not None or sensor.id in together or ("sensor_fault", sensor.id) in self._output
-            )
+            looked_at = sensor.id in together or ("sensor_fault", sensor.id) in self._output
             asset_id: int | None = sensor.asset_id if looked_at else None
             while asset_id is not None:
                 if asset_id in of_asset:
@@ -116,16 +120,12 @@ class Detection:
 
     def reported(self) -> SensorIds:
         """All that takes a score, ascending."""
-        scores = [self._output["score", sensor.id] for sensor in self._plant.sensors if sensor.detector is not None]
+        scores = [self._output["score", sensor.id] for sensor in self._scored]
         return np.union1d(np.array(scores, np.int32), self._anomalies)
 
     def sources(self) -> npt.NDArray[np.int32]:
         """int32[n, 2]: scores and the sensors they are of, by sensor; an asset's score is of each of its sensors."""
-        pairs = [
-            (sensor.id, self._output["score", sensor.id])
-            for sensor in self._plant.sensors
-            if sensor.detector is not None
-        ]
+        pairs = [(sensor.id, self._output["score", sensor.id]) for sensor in self._scored]
         for spec, anomaly in zip(self._specs, self._anomalies.tolist(), strict=True):
             pairs += [(source, anomaly) for source in spec.sensor_ids]
         return np.array(sorted(pairs), np.int32).reshape(-1, 2)

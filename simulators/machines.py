@@ -188,8 +188,8 @@ def _pump(it: _Situation) -> Measured:
         # The valve is where it would give the flow asked for if the machine were healthy.
         speed, resistance = np.ones(demand.size), (shut_off - static) / demand**2 - own
     cavitation = np.asarray(it.of(FaultKind.CAVITATION))
-    strainer = 1.0 * np.asarray(it.of(FaultKind.CLOGGED_FILTER))
-    leak = 0.45 * np.asarray(it.of(FaultKind.SEAL_LEAK))
+    strainer = 0.25 * np.asarray(it.of(FaultKind.CLOGGED_FILTER))
+    leak = 0.6 * np.asarray(it.of(FaultKind.SEAL_LEAK))
     head_left = speed**2 * shut_off * (1 - 0.22 * cavitation)
     leaked = np.zeros(demand.size)
     for _ in range(12):
@@ -207,7 +207,7 @@ def _pump(it: _Situation) -> Measured:
         **it.bearings(load=power, speed=speed, roughness=1 + 0.8 * (delivered / speed - 1) ** 2),
         "flow": it.while_running(120.0 * flow * (1 + unsteady[0])),
         "pressure": it.while_running(4.2 * head * (1 + unsteady[1]), 4.2 * static),
-        "suction": it.while_running(0.8 - (0.2 + 4.2 * strainer / 4) * delivered**2 - 0.15 * cavitation, 0.8),
+        "suction": it.while_running(0.8 - (0.2 + 4.2 * strainer) * delivered**2 - 0.15 * cavitation, 0.8),
         "current": it.while_running(_amperes(power)),
         "speed": it.while_running(_rpm(speed, power)),
     }

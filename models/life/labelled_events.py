@@ -74,7 +74,10 @@ def limit_of_best_f1(chance: npt.NDArray[np.float64], due: npt.NDArray[np.bool_]
         due: the same shape: what came true.
     """
     f1 = np.array(
-        [2 * np.count_nonzero(due & (chance >= limit)) / max(1, due.sum() + (chance >= limit).sum()) for limit in _LIMITS]
+        [
+            2 * np.count_nonzero(due & (chance >= limit)) / max(1, due.sum() + (chance >= limit).sum())
+            for limit in _LIMITS
+        ]
     )
     best = _LIMITS[f1 >= f1.max() - 1e-9]
     return float(best[best.size // 2])

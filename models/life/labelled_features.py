@@ -18,7 +18,7 @@ __all__ = ["LifeFeatures"]
 _STRONG_STRUCTURE = 0.7
 """silhouette from which clusters are taken to be there (Kaufman & Rousseeuw 1990, table 4 of ch. 2)"""
 _MOST_CONDITIONS = 8
-_SAMPLE = 2000
+_SAMPLE = 500
 """rows on which the number of conditions is decided: the silhouette costs their square"""
 
 _SPANS = (0.025, 0.05, 0.1, 0.2, 0.4)

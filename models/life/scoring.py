@@ -64,7 +64,7 @@ class PrognosisFigures:
     within_alpha: float | None
     """share"""
     phm08: float | None
-    """`models.evaluation.life.phm08_score` a prognosis, an error of one unit being `unit_s`; 0 is perfect"""
+    """`models.evaluation.life.phm08_score` a prognosis, in units of `unit_s`; 0 is perfect, may be infinite"""
     phm12: float | None
     """mean of `phm12`; 1 is perfect, 0 is worst"""
     horizon_s: float | None
@@ -224,6 +224,13 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+def _phm08(errors: Sequence[float], unit_s: float | None) -> float | None:
+    if unit_s is None or not errors:
+        return None
+    with np.errstate(over="ignore"):
+        return phm08_score(np.array(errors) / unit_s) / len(errors)
+
+
 def _figures(pairs: Sequence[tuple[Prognosis, Outcome]], alpha: float, unit_s: float | None) -> PrognosisFigures:
     by_end: dict[tuple[str, str, datetime], list[PrognosisScore]] = {}
     lives: dict[tuple[str, str, datetime], Outcome] = {}
@@ -258,7 +265,7 @@ def _figures(pairs: Sequence[tuple[Prognosis, Outcome]], alpha: float, unit_s: f
         rmse_s=float(np.sqrt(np.mean(np.square(errors)))) if errors else None,
         relative_accuracy=float(np.median(accuracies)) if accuracies else None,
         within_alpha=_mean([float(score.within_alpha) for score in scores if score.within_alpha is not None]),
-        phm08=None if unit_s is None or not errors else phm08_score(np.array(errors) / unit_s) / len(errors),
+        phm08=_phm08(errors, unit_s),
         phm12=float(phm12([end[0] for end in ends], [end[1] for end in ends]).mean()) if ends else None,
         horizon_s=float(np.median(horizons)) if horizons else None,
     )

@@ -1,15 +1,14 @@
 """`Charts`: assets with equally many sensors, a sample of all sensors at a time."""
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from models.contract import ALARM
 from models.multivariate.limits import YEAR_S, distance_limit, independent_samples, tail_factor
+from models.multivariate.state import State
 
-__all__ = ["Charts", "State"]
+__all__ = ["Charts"]
 
 _SIGMA_PER_DEVIATION = float(np.sqrt(np.pi / 2))
 """standard deviation of a normal distribution over its mean absolute deviation"""
@@ -44,70 +43,6 @@ _REFIT = 0.05
 Column = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Known = npt.NDArray[np.bool_]
-
-
-@dataclass(slots=True)
-class State:
-    """float64 each, one row an asset; p sensors. Values are differences from `origin`, chart means `smooth`."""
-
-    count: Column
-    """(n,) samples learned from"""
-    due: Column
-    """(n,) samples learned from since the last refit; inf: refit at once"""
-    heard: Column
-    """(n, p) samples that had the sensor, in the warm-up"""
-    origin: Column
-    """(n, p) the sensor's first value"""
-    last: Column
-    resolution: Column
-    """(n, p) smallest step from a sample to the next; inf: it never moved; NaN: the sensor is left out"""
-    deviation: Column
-    """(n, p) mean absolute deviation from the level, in the warm-up"""
-    reach: Column
-    """(n, p) deviation beyond which a value counts as this far"""
-    smooth: Column
-    """(n, p) EWMA of the values"""
-    mean: Column
-    """(n, p) usual chart"""
-    fourth: Column
-    """(n, p) fourth central moment of the chart in the warm-up"""
-    covariance: Column
-    """(n, p, p) of the chart"""
-    batch: Column
-    """(n, p) sum of the chart in the batch of the warm-up that is not over"""
-    batch_mean: Column
-    batch_square: Column
-    """(n, p) sum of squares of the means of batches around `batch_mean`"""
-    first_mean: Column
-    """(n, p) at the end of the warm-up"""
-    first_sigma: Column
-    """(n, p) of the chart at the end of the warm-up; 0: it never moved, or is left out"""
-    independent: Column
-    """(n,) samples the warm-up was worth"""
-    precision: Column
-    """(n, p, p) inverse of the shrunk covariance, as of the last refit; rows and columns of 0 where left out"""
-    rest: Column
-    """(n, p) variance of each sensor given the others, as of the last refit; 0: it is left out"""
-    limit: Column
-    """(n,) of the squared distance, as of the last refit"""
-
-    @classmethod
-    def fresh(cls, assets: int, sensors: int) -> "State":
-        """Nothing heard yet."""
-        shapes = {"count": (), "due": (), "independent": (), "limit": ()}
-        squares = {"covariance": (sensors, sensors), "precision": (sensors, sensors)}
-        state = cls(*(np.zeros((assets, *{**shapes, **squares}.get(field.name, (sensors,)))) for field in fields(cls)))
-        state.resolution[:] = state.reach[:] = np.inf
-        return state
-
-    def take(self, index: Index | slice) -> "State":
-        """These assets; copies, but for a slice."""
-        return State(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def put(self, index: Index | slice, rows: "State") -> None:
-        """Set these assets."""
-        for field in fields(self):
-            getattr(self, field.name)[index] = getattr(rows, field.name)
 
 
 class Charts:
@@ -163,27 +98,24 @@ class Charts:
         """
         everyone = assets.size == self._budget.size
         here: Index | slice = slice(None) if everyone else assets
-        state = self.state.take(here)
+        state = self.state if everyone else self.state.take(here)
         known = np.isfinite(values)
-        warmup = self._warmup[here]
-        deviation = _chart(state, np.clip(values, -_FARTHEST, _FARTHEST), known, self._smoothing[here])
+        warmup, smoothing = self._warmup[here], self._smoothing[here]
+        deviation = _chart(state, np.clip(values, -_FARTHEST, _FARTHEST), known, smoothing)
         score, contribution = np.full(assets.size, np.nan), np.full(values.shape, np.nan)
         warm = state.count >= warmup
-        rows: Index | slice
         if warm.any():
-            rows = slice(None) if warm.all() else np.flatnonzero(warm)
-            some = state.take(rows)
+            rows: Index | slice = slice(None) if warm.all() else np.flatnonzero(warm)
+            some = state if warm.all() else state.take(rows)
             rare = self._budget[here][rows] * every_s[rows] / YEAR_S
-            score[rows], contribution[rows] = _score_and_learn(
-                some, known[rows], warmup[rows], self._smoothing[here][rows], rare
-            )
-            if not warm.all():
+            score[rows], contribution[rows] = _score_and_learn(some, known[rows], warmup[rows], smoothing[rows], rare)
+            if some is not state:
                 state.put(rows, some)
         if not warm.all():
             rows = slice(None) if not warm.any() else np.flatnonzero(~warm)
-            some = state.take(rows)
+            some = state if not warm.any() else state.take(rows)
             _warm_up(some, deviation[rows], known[rows], warmup[rows])
-            if warm.any():
+            if some is not state:
                 state.put(rows, some)
         if not everyone:
             self.state.put(assets, state)
@@ -280,11 +212,9 @@ def _settle(state: State, size: Column) -> None:
     state.first_mean[:] = state.mean
     batches = np.floor(count / size[:, None])
     each = independent_samples(count, size[:, None], variance, state.batch_square / (batches - 1))
-    # One number for all sensors, their geometric mean: that of one sensor from ten batches is uncertain by half.
-    moving = np.isfinite(each)
-    logarithm = np.where(moving, np.log(np.where(moving, each, 1.0)), 0.0).sum(axis=1)
-    number = moving.sum(axis=1)
-    state.independent[:] = np.where(number > 0, np.exp(logarithm / np.maximum(number, 1)), state.count)
+    # As many as of the slowest sensor: a limit for all of them together cannot be surer than that.
+    fewest = np.where(np.isfinite(each), each, np.inf).min(axis=1)
+    state.independent[:] = np.minimum(fewest, state.count)
     state.due[:] = np.inf
 
 
@@ -295,9 +225,9 @@ def _score_and_learn(
     due = state.due >= _REFIT * state.count
     if due.any():
         rows: Index | slice = slice(None) if due.all() else np.flatnonzero(due)
-        some = state.take(rows)
+        some = state if due.all() else state.take(rows)
         _refit(some, warmup[rows], rare[rows])
-        if not due.all():
+        if some is not state:
             state.put(rows, some)
     difference = state.smooth - state.mean
     limit, rest = state.limit, state.rest
@@ -351,7 +281,7 @@ def _refine(
     teaches = learned & (state.due % every == 0)
     if teaches.any():
         rows: Index | slice = slice(None) if teaches.all() else np.flatnonzero(teaches)
-        some = state.take(rows)
+        some = state if teaches.all() else state.take(rows)
         gain = np.minimum(every[rows] / count[rows], 1.0)[:, None]
         _learn(some, difference[rows], distance[rows], gain)
         if not teaches.all():

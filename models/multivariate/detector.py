@@ -1,14 +1,15 @@
 """`JointDetector`: assets by all their sensors together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from models.contract import AssetScores
-from models.multivariate.charts import Charts, State
+from models.multivariate.charts import Charts
+from models.multivariate.state import STATE_NAMES, State
 from models.multivariate.synchroniser import Synchroniser
 from telemetry.batch import ReadingBatch
 from telemetry.snapshot import pack, unpack
@@ -54,7 +55,7 @@ class JointDetector:
         self._sensors = [np.array(sensor_ids, np.int32) for _, sensor_ids in assets]
         self._synchroniser = Synchroniser([sensor_ids for _, sensor_ids in assets], every_s, align_s=align_s)
         number = np.array([ids.size for ids in self._sensors], np.intp)
-        self._kin_of = number
+        self._number = number
         self._most = int(number.max(initial=1))
         self._kin: list[_Kin] = []
         for sensors in np.unique(number).tolist():
@@ -74,7 +75,7 @@ class JointDetector:
         contribution = np.full((samples.asset.size, self._most), np.nan)
         every_s = self._synchroniser.every_s
         for kin in self._kin:
-            mine = np.flatnonzero(self._kin_of[samples.asset] == kin.sensors)
+            mine = np.flatnonzero(self._number[samples.asset] == kin.sensors)
             order, ends = _rounds(samples.asset[mine])
             order = mine[order]
             place, value = np.searchsorted(kin.assets, samples.asset[order]), samples.value[order, : kin.sensors]
@@ -99,9 +100,7 @@ class JointDetector:
     def snapshot(self) -> bytes:
         """The whole state; `restore` continues from it exactly."""
         charts = {
-            f"chart_{kin.sensors}_{field.name}": getattr(kin.charts.state, field.name)
-            for kin in self._kin
-            for field in fields(State)
+            f"chart_{kin.sensors}_{name}": getattr(kin.charts.state, name) for kin in self._kin for name in STATE_NAMES
         }
         return pack(
             _LABEL,
@@ -144,7 +143,7 @@ class JointDetector:
             if same.size:
                 # Among the stored assets, those with as many sensors are numbered on their own.
                 among = np.cumsum(arrays["sensors"] == kin.sensors) - 1
-                table = State(*(arrays[f"chart_{kin.sensors}_{field.name}"] for field in fields(State)))
+                table = State(*(arrays[f"chart_{kin.sensors}_{name}"] for name in STATE_NAMES))
                 kin.charts.state.put(same, table.take(among[there[kin.assets[same]]]))
 
 

@@ -139,9 +139,11 @@ class Coupling:
         inverse = self._inverse[rows]
         missing = np.isnan(deviation)
         for row in np.flatnonzero(missing.any(axis=1)).tolist():
+            # As the others would have it, so that its smoothed value keeps step with theirs; it is not judged.
+            deviation[row, missing[row]] = _expected(inverse[row], missing[row], deviation[row])
             inverse[row] = _without(inverse[row], missing[row])
         state.weight[rows] += _SMOOTHING * (1 - state.weight[rows])
-        state.smooth[rows] += np.where(missing, 0.0, _SMOOTHING * (deviation - state.smooth[rows]))
+        state.smooth[rows] += _SMOOTHING * (deviation - state.smooth[rows])
         smooth = state.smooth[rows] / state.weight[rows][:, None]
         pull = np.einsum("aij,aj->ai", inverse, smooth)
         own = np.diagonal(inverse, axis1=1, axis2=2)
@@ -172,6 +174,12 @@ class Coupling:
         score = np.zeros(mean.shape)
         score[each, most] = np.where(alone, top, 0.0)
         return score
+
+
+def _expected(inverse: Column, gone: Mask, deviation: Column) -> Column:
+    """Deviations of sensors that say nothing, given the others (conditional mean)."""
+    told = inverse[np.ix_(gone, ~gone)] @ deviation[~gone]
+    return np.asarray(-np.linalg.solve(inverse[np.ix_(gone, gone)], told), np.float64)
 
 
 def _without(inverse: Column, gone: Mask) -> Column:

@@ -1,7 +1,7 @@
 """Sensor faults of many assets at once, while their readings stream by."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from models.sensor_faults.coupling import Coupling
 from models.sensor_faults.findings import SensorFault, SensorFindings
 from models.sensor_faults.readings import SPIKE_SIGMAS, ReadingState, look, spike_sigmas
+from models.sensor_faults.state import NEVER, Column, Habits, Hour, Index, Looked, Mask, Times, Window
 from telemetry.batch import ReadingBatch
 from telemetry.quality import usable
 from telemetry.snapshot import pack, unpack
@@ -19,7 +20,6 @@ from telemetry.snapshot import pack, unpack
 __all__ = ["SensorFaults"]
 
 _LABEL = "sensor-faults/1"
-_NEVER = np.iinfo(np.int64).min // 2
 _WINDOW_US = 600_000_000
 _WINDOWS_AN_HOUR = 6
 _DAY_WINDOWS = 144
@@ -40,155 +40,6 @@ _COMMON = 0.25
 the machine stands, a gateway is silent"""
 _CLEARS = 0.5
 """a finding ends when its score is below this"""
-
-Column = npt.NDArray[np.float64]
-Times = npt.NDArray[np.int64]
-Index = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(slots=True)
-class _Window:
-    """Ten minutes of each sensor while readings come in; two of them are open at a time."""
-
-    at: Times
-    """(assets) number of the window, by time"""
-    total: Column
-    """(positions) of values at work"""
-    count: Column
-    first: Times
-    """any reading that says something, µs"""
-    last: Times
-    gaps: Column
-    """µs beyond a usual gap, between readings in it"""
-    spikes: Column
-    """readings further off than usual"""
-    off: Column
-    """how far, added up"""
-    steps: Column
-    """absolute steps, added up"""
-    stepped: Column
-    """how many"""
-    run: Column
-    """of one value over its limit, at the last reading at work; NaN: there is none"""
-    rested: npt.NDArray[np.bool_]
-    """(assets) the machine was not at work all of it"""
-
-    @classmethod
-    def fresh(cls, assets: int, positions: int) -> "_Window":
-        return cls(
-            at=np.full(assets, _NEVER),
-            total=np.zeros(positions),
-            count=np.zeros(positions),
-            first=np.full(positions, -_NEVER),
-            last=np.full(positions, _NEVER),
-            gaps=np.zeros(positions),
-            spikes=np.zeros(positions),
-            off=np.zeros(positions),
-            steps=np.zeros(positions),
-            stepped=np.zeros(positions),
-            run=np.full(positions, np.nan),
-            rested=np.zeros(assets, np.bool_),
-        )
-
-    def clear(self, assets: Index, positions: Index) -> None:
-        self.at[assets], self.rested[assets] = _NEVER, False
-        self.first[positions], self.last[positions] = -_NEVER, _NEVER
-        self.run[positions] = np.nan
-        for column in (self.total, self.count, self.gaps, self.spikes, self.off, self.steps, self.stepped):
-            column[positions] = 0.0
-
-
-@dataclass(slots=True)
-class _Habits:
-    """(positions) how often readings come, and what was odd of late."""
-
-    readings: Column
-    """gaps learned from"""
-    usual_us: Column
-    """sum of the distances between them"""
-    longest_us: Column
-    learned: Times
-    """when the last of them came"""
-    heard: Times
-    """newest reading that says something, as it came"""
-    worked: Times
-    """newest reading of the machine at work"""
-    alive: Times
-    """newest one in windows that are closed"""
-    noise: Column
-    """mean absolute step between readings, of the last hours"""
-    spikes: Column
-    """of the last day, older ones count less"""
-    missing_us: Column
-    """likewise"""
-    stuck: Column
-    """score, of the last window"""
-    drift: Column
-    """score, of the last hour at work"""
-    found: Column
-    """a `SensorFault`"""
-
-    @classmethod
-    def fresh(cls, count: int) -> "_Habits":
-        columns: dict[str, Any] = {field.name: np.zeros(count) for field in fields(cls)}
-        fresh = cls(**columns)
-        fresh.heard, fresh.worked, fresh.alive = (np.full(count, _NEVER) for _ in range(3))
-        fresh.learned = np.full(count, -_NEVER)
-        return fresh
-
-
-@dataclass(slots=True)
-class _Hour:
-    """Hourly means as they grow."""
-
-    at: Times
-    """(assets) number of the hour"""
-    rested: Mask
-    """(assets) not all of it was at work"""
-    before: Times
-    """(assets) the last hour that was all at work: after a start, heat needs an hour"""
-    total: Column
-    """(positions)"""
-    count: Column
-    odd: Mask
-    """(positions) values that were none were among them: the sensor was stuck, or had spikes"""
-
-    @classmethod
-    def fresh(cls, assets: int, positions: int) -> "_Hour":
-        return cls(
-            at=np.full(assets, _NEVER),
-            rested=np.zeros(assets, np.bool_),
-            before=np.full(assets, _NEVER),
-            total=np.zeros(positions),
-            count=np.zeros(positions),
-            odd=np.zeros(positions, np.bool_),
-        )
-
-    def forget(self, assets: Index, positions: Index) -> None:
-        self.at[assets] = self.before[assets] = _NEVER
-        self.rested[assets] = False
-        self.total[positions] = self.count[positions] = 0.0
-        self.odd[positions] = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Looked:
-    """Readings that say something, one row each, by position and time."""
-
-    position: Index
-    time: Times
-    value: Column
-    works: Mask
-    """the machine was at work"""
-    gap: Column
-    """µs beyond a usual gap before it"""
-    run: Column
-    """of one value over its limit; NaN: at rest, or learning"""
-    spike: Column
-    """how far off the reading before was; 0: as usual"""
-    step: Column
-    """absolute step from it; NaN: there is none"""
 
 
 class SensorFaults:
@@ -245,9 +96,9 @@ class SensorFaults:
     def _fresh(self) -> None:
         assets, positions = self._asset_ids.size, self._layout.size
         self._readings = ReadingState.fresh(positions)
-        self._windows = (_Window.fresh(assets, positions), _Window.fresh(assets, positions))
-        self._habits = _Habits.fresh(positions)
-        self._hour = _Hour.fresh(assets, positions)
+        self._windows = (Window.fresh(assets, positions), Window.fresh(assets, positions))
+        self._habits = Habits.fresh(positions)
+        self._hour = Hour.fresh(assets, positions)
         self._coupling.forget(np.arange(assets))
 
     @property
@@ -293,7 +144,7 @@ class SensorFaults:
         gap = self._distances(position, time)
         run, spike, step = self._looked(position, time, value, works, gap)
         return self._gather(
-            _Looked(position=position, time=time, value=value, works=works, gap=gap, run=run, spike=spike, step=step)
+            Looked(position=position, time=time, value=value, works=works, gap=gap, run=run, spike=spike, step=step)
         )
 
     def _distances(self, position: Index, time: Times) -> Column:
@@ -303,7 +154,7 @@ class SensorFaults:
         first = np.flatnonzero(np.diff(position, prepend=-1))
         owner = position[first]
         before[first] = habits.heard[owner]
-        distance = np.where(before == _NEVER, np.nan, (time - np.maximum(before, 0)).astype(np.float64))
+        distance = np.where(before == NEVER, np.nan, (time - np.maximum(before, 0)).astype(np.float64))
         length = np.diff(first, append=position.size)
         # The very first reading has no distance to learn from.
         rank = np.arange(position.size) - np.repeat(first + np.isnan(distance[first]), length)
@@ -330,7 +181,7 @@ class SensorFaults:
     def _looked(
         self, position: Index, time: Times, value: Column, works: Mask, gap: Column
     ) -> tuple[Column, Column, Column]:
-        """`_Looked.run`, `_Looked.spike`, `_Looked.step`; at rest NaN, 0 and NaN."""
+        """`Looked.run`, `Looked.spike`, `Looked.step`; at rest NaN, 0 and NaN."""
         run, spike, step = np.full(position.size, np.nan), np.zeros(position.size), np.full(position.size, np.nan)
         at = np.flatnonzero(works)
         if at.size:
@@ -339,25 +190,25 @@ class SensorFaults:
             first = np.flatnonzero(np.diff(rows, prepend=-1))
             before[first] = self._habits.worked[rows[first]]
             # Nothing lies between two readings at work but the usual distance.
-            close = (before != _NEVER) & (gap[at] == 0) & (time[at] - before < _WINDOW_US)
+            close = (before != NEVER) & (gap[at] == 0) & (time[at] - before < _WINDOW_US)
             seen = look(self._readings, rows, value[at], close, self._warmup)
             run[at], spike[at], step[at] = seen.run, seen.spike, seen.step
             last = np.append(first[1:], rows.size) - 1
             self._habits.worked[rows[last]] = time[at][last]
         return run, spike, step
 
-    def _gather(self, readings: _Looked) -> SensorFindings:
+    def _gather(self, readings: Looked) -> SensorFindings:
         """Put readings into their windows, closing those that are over."""
         number = readings.time // _WINDOW_US
         # Window by window side by side in memory: nothing is looked for twice.
         order = np.argsort(number, kind="stable")
-        sorted_ = _Looked(**{field.name: getattr(readings, field.name)[order] for field in fields(_Looked)})
+        sorted_ = Looked(**{field.name: getattr(readings, field.name)[order] for field in fields(Looked)})
         number = number[order]
-        bounds = np.flatnonzero(np.diff(number, prepend=_NEVER, append=-_NEVER)).tolist()
+        bounds = np.flatnonzero(np.diff(number, prepend=NEVER, append=-NEVER)).tolist()
         changes: list[SensorFindings] = []
         for begin, end in pairwise(bounds):
             window = int(number[begin])
-            part = _Looked(**{field.name: getattr(sorted_, field.name)[begin:end] for field in fields(_Looked)})
+            part = Looked(**{field.name: getattr(sorted_, field.name)[begin:end] for field in fields(Looked)})
             asset = part.position // self._most
             assets = np.flatnonzero(np.bincount(asset, minlength=self._asset_ids.size))
             changes.extend(self._close_before(window - 1, assets))
@@ -366,14 +217,14 @@ class SensorFaults:
 
     def _close_before(self, number: int, assets: Index) -> Iterator[SensorFindings]:
         """Close the windows of some assets that are older than this one, in their order."""
-        due = {int(at): slot for slot in self._windows for at in np.unique(slot.at[assets]) if _NEVER < at < number}
+        due = {int(at): slot for slot in self._windows for at in np.unique(slot.at[assets]) if NEVER < at < number}
         for at, slot in sorted(due.items(), key=lambda item: item[0]):
             yield self._close(slot, assets[slot.at[assets] == at], at)
 
-    def _add(self, slot: _Window, window: int, readings: _Looked, asset: Index) -> None:
+    def _add(self, slot: Window, window: int, readings: Looked, asset: Index) -> None:
         late = slot.at[asset] > window
         if late.any():
-            readings = _Looked(**{field.name: getattr(readings, field.name)[~late] for field in fields(_Looked)})
+            readings = Looked(**{field.name: getattr(readings, field.name)[~late] for field in fields(Looked)})
             asset = asset[~late]
         position, time, works = readings.position, readings.time, readings.works
         slot.at[asset] = window
@@ -393,16 +244,16 @@ class SensorFaults:
         np.add.at(slot.steps, position, np.where(stepped, readings.step, 0.0))
         np.add.at(slot.stepped, position, stepped.astype(np.float64))
 
-    def _close(self, slot: _Window, assets: Index, at: int) -> SensorFindings:
+    def _close(self, slot: Window, assets: Index, at: int) -> SensorFindings:
         """Take a window of some assets as it is: nothing that comes later counts."""
         habits = self._habits
         begin, end = at * _WINDOW_US, (at + 1) * _WINDOW_US
         positions = self._of(assets)
-        heard = slot.last[positions] != _NEVER
+        heard = slot.last[positions] != NEVER
         alive = habits.alive[positions]
         limit = self._gap_limit()[positions]
         until = np.where(heard, slot.first[positions], end)
-        ever = (alive != _NEVER) & (begin >= habits.learned[positions])
+        ever = (alive != NEVER) & (begin >= habits.learned[positions])
         silent = np.where(ever, np.maximum(until - alive - limit, 0.0) - np.maximum(begin - alive - limit, 0.0), 0.0)
         missing = np.clip(silent, 0.0, _WINDOW_US) + slot.gaps[positions]
         missing[self._common(positions, missing > _WINDOW_US / 2)] = 0.0
@@ -419,7 +270,7 @@ class SensorFaults:
         slot.clear(assets, positions)
         return self._found(positions, end)
 
-    def _spikes(self, slot: _Window, positions: Index) -> Column:
+    def _spikes(self, slot: Window, positions: Index) -> Column:
         """Spikes of a window, if they stand out of the noise there is now: with a fault it grows."""
         spikes, stepped = slot.spikes[positions], slot.stepped[positions]
         # There and back: a spike is two steps.
@@ -444,11 +295,11 @@ class SensorFaults:
         there = np.bincount(asset)
         return np.asarray(((having >= 2) & (having > _COMMON * there))[asset], np.bool_)
 
-    def _hourly(self, slot: _Window, assets: Index, number: int) -> None:
+    def _hourly(self, slot: Window, assets: Index, number: int) -> None:
         hour = self._hour
         over = assets[hour.at[assets] != number]
         if over.size:
-            full = over[(hour.at[over] != _NEVER) & ~hour.rested[over]]
+            full = over[(hour.at[over] != NEVER) & ~hour.rested[over]]
             # After a start, heat needs an hour; the mean of the first says nothing.
             ready = full[hour.before[full] == hour.at[full] - 1]
             if ready.size:
@@ -502,8 +353,8 @@ class SensorFaults:
         row = np.flatnonzero(np.isin(self._sensor_ids, sensor_ids))
         positions = self._position[row]
         self._readings.forget(positions)
-        fresh = _Habits.fresh(self._layout.size)
-        for field in fields(_Habits):
+        fresh = Habits.fresh(self._layout.size)
+        for field in fields(Habits):
             getattr(self._habits, field.name)[positions] = getattr(fresh, field.name)[positions]
         assets = np.unique(positions // self._most)
         for slot in self._windows:
@@ -563,7 +414,7 @@ def _shifted(time: Times) -> Times:
     """Each time's predecessor in the batch, of whichever sensor."""
     before = np.empty_like(time)
     before[1:] = time[:-1]
-    before[:1] = _NEVER
+    before[:1] = NEVER
     return before
 
 

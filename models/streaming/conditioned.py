@@ -16,12 +16,12 @@ __all__ = ["PARAMETERS", "ConditionedDetector"]
 
 PARAMETERS: Mapping[str, Parameter] = COMMON
 
-_BINS = 16
+_BINS = 32
 _LOW, _WIDTH, _LEAST, _MOST = range(4)
-"""rows of the state before the four of `_BINS` each"""
+"""rows of the state before the seven of `_BINS` each"""
 _HEAD = 4
-_SEEN = 1 / 16
-"""share of the warm-up that a range of the context is learned for before it has a score"""
+_SEEN, _LEAST_SEEN = 1 / 64, 8.0
+"""share of the warm-up, and readings, that a range of the context is learned for before it has a score"""
 _FULL = 1.0
 """warm-ups that it is learned for at all; then it stays, or whatever creeps in would become usual"""
 _DOUBLINGS = 100
@@ -34,10 +34,10 @@ _TINIEST = 1e-300
 class ConditionedDetector(ChartDetector):
     """Both charts of `ChartDetector` on what the context, e.g. the speed or load of the machine, leaves over.
 
-    The range of the context seen so far is divided into 16 bins, and doubled when it is left. Each bin learns how far
-    from its level the sensor is in it, until it has seen as many readings as the warm-up has; between the middles
-    of bins the baseline is a straight line. A context that has not been seen for a sixteenth of the warm-up has no
-    score: what is usual there is unknown.
+    The range of the context seen so far is divided into 32 bins, and doubled when it is left. Each bin learns how far
+    from its level the sensor is in it, until it has seen as many readings as the warm-up has; between what bins
+    have seen, the baseline is a straight line. A context that has hardly been seen yet has no score: what is usual
+    there is unknown.
 
     The context comes as readings of twin sensors, see `models.streaming.context`; without one there is no score, and
     nothing is learned.
@@ -64,22 +64,25 @@ class ConditionedDetector(ChartDetector):
 
 
 class _Curve:
-    """State of a sensor: `_LOW` ... `_MOST`; and of each bin mean, readings, sum noted, readings noted, and the curve
-    in use, NaN where too little is known."""
+    """State of a sensor: `_LOW` ... `_MOST`; and of each bin mean, mean context, readings, the sums noted of both, and
+    readings noted; and the curve in use, NaN where too little is known."""
 
-    rows = _HEAD + 5 * _BINS
+    rows = _HEAD + 7 * _BINS
 
     def expected(self, state: Table, time: npt.NDArray[np.int64], context: Column) -> Column:
         del time
-        curve = state[_HEAD:].reshape(5, _BINS, -1)[4]
+        _, middle, _, _, _, _, curve = _bins(state)
         place = _place(state, context)
         sensor = np.arange(state.shape[1])
         here = _bin(place)
+        off = context - middle[here, sensor]
+        there = np.clip(here + np.where(off >= 0, 1, -1), 0, _BINS - 1)
+        far = middle[there, sensor] - middle[here, sensor]
+        usable = ~np.isnan(curve[there, sensor]) & (far != 0)
+        share = np.where(usable, off / np.where(usable, far, 1.0), 0.0)
         usual = curve[here, sensor]
-        off = place - (here + 0.5)
-        neighbour = curve[np.clip(here + np.where(off >= 0, 1, -1), 0, _BINS - 1), sensor]
-        slope = np.where(np.isnan(neighbour), 0.0, neighbour - usual)
-        return np.where((place >= 0) & (place <= _BINS) & (state[_WIDTH] > 0), usual + np.abs(off) * slope, np.nan)
+        usual = usual + np.where(usable, np.minimum(share, 1.0) * (curve[there, sensor] - usual), 0.0)
+        return np.where((place >= 0) & (place <= _BINS) & (state[_WIDTH] > 0), usual, np.nan)
 
     def note(
         self,
@@ -90,7 +93,7 @@ class _Curve:
         valid: npt.NDArray[np.bool_] | None,
     ) -> None:
         del time
-        _, _, total, count, _ = state[_HEAD:].reshape(5, _BINS, -1)
+        _, _, _, total, place_total, count, _ = _bins(state)
         place = _place(state, context)
         inside = (place >= 0) & (place <= _BINS) & (state[_WIDTH] > 0)
         bins = _bin(place)
@@ -101,8 +104,10 @@ class _Curve:
             state[_LEAST, of] = np.minimum(state[_LEAST, of], context[each, of])
             state[_MOST, of] = np.maximum(state[_MOST, of], context[each, of])
             of = of[inside[each, of]]
-            total[bins[each, of], of] += deviation[each, of]
-            count[bins[each, of], of] += 1
+            bin_ = bins[each, of]
+            total[bin_, of] += deviation[each, of]
+            place_total[bin_, of] += context[each, of]
+            count[bin_, of] += 1
 
     def fold(
         self,
@@ -113,16 +118,23 @@ class _Curve:
         settings: Settings,
     ) -> None:
         del rows
-        mean, known, total, count, curve = state[_HEAD:].reshape(5, _BINS, -1)
+        mean, middle, known, total, place_total, count, curve = _bins(state)
         taken = np.where(learned & (known < _FULL * settings.warmup), count, 0.0)
         known += taken
-        mean += np.where(taken > 0, (total - taken * mean) / np.maximum(known, 1.0), 0.0)
+        share = 1.0 / np.maximum(known, 1.0)
+        mean += np.where(taken > 0, (total - taken * mean) * share, 0.0)
+        middle += np.where(taken > 0, (place_total - taken * middle) * share, 0.0)
+        total[:] = place_total[:] = 0.0
         mean -= np.where(known > 0, risen, 0.0)
-        total[:] = 0.0
         count[:] = 0.0
         _widen(state, np.flatnonzero(learned))
         state[_LEAST], state[_MOST] = state[_LOW], state[_LOW]
-        curve[:] = np.where(known >= np.maximum(_SEEN * settings.warmup, 1.0), mean, np.nan)
+        curve[:] = np.where(known >= np.maximum(_SEEN * settings.warmup, _LEAST_SEEN), mean, np.nan)
+
+
+def _bins(state: Table) -> Table:
+    """Mean, mean context, readings, sums and readings noted, curve: (7, bins, sensors)."""
+    return state[_HEAD:].reshape(7, _BINS, -1)
 
 
 def _place(state: Table, context: Column) -> Column:
@@ -147,12 +159,13 @@ def _widen(state: Table, sensors: npt.NDArray[np.intp]) -> None:
         sensors, below = sensors[below | above], below[below | above]
         if not sensors.size:
             return
-        bins = state[_HEAD : _HEAD + 2 * _BINS, sensors].reshape(2, _BINS // 2, 2, -1)
-        known = bins[1, :, 0] + bins[1, :, 1]
-        mean = (bins[0, :, 0] * bins[1, :, 0] + bins[0, :, 1] * bins[1, :, 1]) / np.maximum(known, 1.0)
-        wider = np.zeros((2, _BINS, sensors.size))
+        pairs = state[_HEAD : _HEAD + 3 * _BINS, sensors].reshape(3, _BINS // 2, 2, -1)
+        known = pairs[2, :, 0] + pairs[2, :, 1]
+        weighted = pairs[:2, :, 0] * pairs[2, :, 0] + pairs[:2, :, 1] * pairs[2, :, 1]
+        wider = np.zeros((3, _BINS, sensors.size))
         half = np.where(below, _BINS // 2, 0) + np.arange(_BINS // 2)[:, None]
-        wider[:, half, np.arange(sensors.size)] = mean, known
-        state[_HEAD : _HEAD + 2 * _BINS, sensors] = wider.reshape(2 * _BINS, -1)
+        wider[:2, half, np.arange(sensors.size)] = weighted / np.maximum(known, 1.0)
+        wider[2, half, np.arange(sensors.size)] = known
+        state[_HEAD : _HEAD + 3 * _BINS, sensors] = wider.reshape(3 * _BINS, -1)
         state[_LOW, sensors] -= np.where(below, _BINS * state[_WIDTH, sensors], 0.0)
         state[_WIDTH, sensors] *= 2

@@ -22,8 +22,7 @@ _T = TypeVar("_T", np.float64, np.int64)
 
 _LEFT, _PREVIOUS, _CHART = NAMES.index("left"), NAMES.index("previous"), NAMES.index("chart")
 _CHARTS = slice(_CHART, _CHART + 3)
-_STEEP = 1e9
-"""a CUSUM is at most so many times the chart: nothing, once the chart has gone over to the other side"""
+_CEILINGS = slice(_CHART + 3, _CHART + 6)
 _AT_ONCE = 4096
 """readings looked at together: they and what is worked out from them stay in the processor's cache"""
 _KEPT = ("maxima", "filled", "readings", "pending")
@@ -59,8 +58,8 @@ class ChartDetector:
     """How far a sensor is from what it usually does, over the limit that its own normal time has set.
 
     Each reading's deviation from the baseline, in learned sigmas, goes into an EWMA chart (Roberts 1959), quick for
-    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones as long as the chart stays on their side.
-    Each has a limit of its own, and the score is the larger share of a limit.
+    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones. Each has a limit of its own, and the
+    score is the larger share of a limit.
 
     *Learning* goes by blocks of readings. Within one nothing changes but the charts, and one in which the score
     reached `ALARM` teaches nothing. Level and scale are means of deviations clipped at 3 sigmas, never of squares of
@@ -105,7 +104,6 @@ class ChartDetector:
         self._chart_maxima, self._cusum_maxima = BlockMaxima(count), BlockMaxima(count)
         # Of chart, rise and fall; as wide as the state, because NumPy is slow with columns of one.
         self._fading = np.repeat([[1 - SMOOTHING], [1.0], [1.0]], count, axis=1)
-        self._sides = np.repeat([[_STEEP], [-_STEEP]], count, axis=1)
         self._floor = np.repeat([[-np.inf], [0.0], [0.0]], count, axis=1)
         self._both_sides = bool((self._settings[-2:] == 1).all())
         self._forget(np.arange(count))
@@ -192,6 +190,7 @@ class ChartDetector:
         _within(deviation, rows.huber)
         if self._baseline is not None:
             found[unknown] = np.nan
+            rows.unknown += (unknown if piece.valid is None else unknown & piece.valid).sum(axis=0)
             heeded = np.where(unknown, away, deviation / rows.inverse + usual)
             self._baseline.note(profile, time, given, heeded, piece.valid)
         piece.write(scores, found)
@@ -225,12 +224,11 @@ class ChartDetector:
         np.add(deviation, rows.slack, out=push[:, 2])
         np.negative(push[:, 2], out=push[:, 2])
         state, fading, floor = table[_CHARTS], self._fading[:, piece.of], self._floor[:, piece.of]
-        kept, room, sides = np.empty((3, count)), np.empty((2, count)), self._sides[:, piece.of]
+        kept, ceiling = np.empty((3, count)), table[_CEILINGS]
         for now in push:
             np.multiply(state, fading, out=kept)
             np.add(kept, now, out=now)
-            np.multiply(now[0], sides, out=room)
-            np.minimum(now[1:], room, out=now[1:])
+            np.minimum(now, ceiling, out=now)
             state = np.maximum(now, floor, out=now)
         table[_CHARTS] = push[-1] if last is None else push[last, :, np.arange(count)].T
         chart, rise, fall = push[:, 0], push[:, 1], push[:, 2]
@@ -241,7 +239,6 @@ class ChartDetector:
             rise *= settings.up
             fall *= settings.down
         np.maximum(rise, fall, out=rise)
-        np.minimum(rise, rows.cusum_ceiling, out=rise)
         found = np.multiply(chart, rows.chart_share)
         np.maximum(found, np.multiply(rise, rows.cusum_share, out=fall), out=found)
         _keep(rows.chart_peak, np.maximum, chart, last)

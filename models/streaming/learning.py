@@ -30,8 +30,8 @@ _LEAST_REACH = 8.0
 """sigmas"""
 _REACH_BEFORE = 20.0
 """sigmas, as long as there is no limit"""
-_CUSUM_ROOM = 4.0
-"""limits that a CUSUM counts as at most"""
+_CUSUM_ROOM = 1.1
+"""limits that a CUSUM goes up to: from there it is back within its limit soon after a fault"""
 
 _PROBE_BLOCKS = 4
 """blocks of them at least"""
@@ -74,7 +74,9 @@ def begin(rows: Rows, settings: Settings) -> None:
         rows.huber,
         rows.resolution,
         rows.step,
-        rows.cusum_ceiling,
+        rows.chart_ceiling,
+        rows.rise_ceiling,
+        rows.fall_ceiling,
     ):
         endless[:] = np.inf
     for unknown in (rows.previous, rows.chart_share, rows.cusum_share, rows.level_anchor):
@@ -108,11 +110,13 @@ def learn(
     worst = np.maximum(rows.chart_peak * rows.chart_share, rows.cusum_peak * rows.cusum_share)
     learned = ~(worst >= ALARM)
     warming = np.isnan(rows.chart_share)
-    rows.count += np.where(learned, rows.size, 0.0)
-    rows.blocks += learned
-    _learn_baseline(rows, settings, learned, warming, now)
+    # A block that the baseline says little about does not count; only the baseline learns from it.
+    informed = learned & (2 * rows.unknown <= rows.size)
+    rows.count += np.where(informed, rows.size, 0.0)
+    rows.blocks += informed
+    _learn_level(rows, settings, informed, warming, now)
 
-    probed = learned & (rows.charting == 1)
+    probed = informed & (rows.charting == 1)
     whole = np.zeros(sensor.size, np.bool_)
     if (index := np.flatnonzero(probed)).size:
         whole[index[chart_maxima.add(sensor[index], (rows.chart_peak[index] / CHART_SIGMA) ** 2, rows.size[index])]] = (
@@ -143,7 +147,7 @@ def learn(
     return learned
 
 
-def _learn_baseline(rows: Rows, settings: Settings, learned: Mask, warming: Mask, now: Column) -> None:
+def _learn_level(rows: Rows, settings: Settings, learned: Mask, warming: Mask, now: Column) -> None:
     first = rows.blocks == 1
     passed = (now - rows.begun) / np.where(first, np.maximum(rows.size - 1, 1), rows.size)
     passed = np.where(rows.interval > 0, np.minimum(passed, _MOST_STRETCH * rows.interval), passed)
@@ -154,14 +158,15 @@ def _learn_baseline(rows: Rows, settings: Settings, learned: Mask, warming: Mask
     rows.interval += weight * (np.maximum(passed, _SHORTEST_US) - rows.interval)
 
     sigma = 1.0 / rows.inverse
-    moved = rows.sum / rows.size * sigma
+    known = np.maximum(rows.size - rows.unknown, 1)
+    moved = rows.sum / known * sigma
     anchored = ~np.isnan(rows.level_anchor)
     level = rows.level + weight * moved
     room = _LEVEL_ROOM * CHART_SIGMA * rows.chart_anchor * sigma
     held = np.minimum(np.maximum(level, rows.level_anchor - room), rows.level_anchor + room)
     rows.level[:] = np.where(anchored, held, level)
     rows.wander += weight * (np.abs(moved) - rows.wander)
-    rows.deviation += np.where(anchored, 0.0, weight) * (rows.sum_abs / rows.size * sigma - rows.deviation)
+    rows.deviation += np.where(anchored, 0.0, weight) * (rows.sum_abs / known * sigma - rows.deviation)
     rows.resolution[:] = np.where(learned, np.minimum(rows.resolution, rows.step), rows.resolution)
 
     magnitude = np.abs(rows.level)
@@ -222,11 +227,11 @@ def _begin_block(rows: Rows, settings: Settings, whole: npt.NDArray[np.int64], n
     known = rows.chart_limit > 0
     reach = np.where(known, np.maximum(_REACH * CHART_SIGMA * rows.chart_limit, _LEAST_REACH), _REACH_BEFORE)
     rows.bound[:] = np.where(rows.charting == 1, reach / rows.inverse, np.inf)
-    rows.cusum_ceiling[:] = np.where(known, _CUSUM_ROOM * rows.cusum_limit, np.inf)
+    rows.rise_ceiling[:] = rows.fall_ceiling[:] = np.where(known, _CUSUM_ROOM * rows.cusum_limit, np.inf)
     size = np.minimum(whole, settings.longest)
     rows.size[:] = np.where(rows.count < settings.warmup, np.minimum(size, settings.warmup - rows.count), size)
     rows.left[:] = rows.size
     rows.begun[:] = now
     rows.step[:] = np.inf
-    for empty in (rows.chart_peak, rows.cusum_peak, rows.sum, rows.sum_abs):
+    for empty in (rows.chart_peak, rows.cusum_peak, rows.unknown, rows.sum, rows.sum_abs):
         empty[:] = 0.0

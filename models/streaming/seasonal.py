@@ -23,7 +23,7 @@ _MONDAY_US = 4 * _DAY * _HOUR_US
 """1970-01-05 was the first Monday after the epoch"""
 _VISITS = 4.0
 """times that an hour of the week is learned; from then on it stays, or whatever creeps in would become usual"""
-_DOUBT_WEEK = 1.0
+_DOUBT_WEEK = 0.25
 """visits of an hour of the week that weigh as much as its hour of the day on all days"""
 _DOUBT_DAY = 0.25
 """visits of an hour of the day that weigh as much as the overall level"""
@@ -35,7 +35,8 @@ class SeasonalDetector(ChartDetector):
     A profile of the 168 hours of the week is learned, each the mean of how far from the level the sensor was, and
     read with a straight line between the middles of hours. An hour seldom seen yet is drawn towards the same hour
     of the other days, and that towards the level (shrinkage by the number of visits, as in Efron and Morris 1977).
-    An hour is learned at four visits and stays then.
+    An hour is learned at four visits and stays then. The charts begin after half the warm-up: where weekends differ,
+    give it two weeks.
 
     Holds 8 KiB a sensor: for those with a rhythm, not for all.
 

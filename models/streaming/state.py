@@ -95,11 +95,16 @@ class Rows:
     rise: Column
     """CUSUM of rises, in sigmas"""
     fall: Column
-    cusum_ceiling: Column
-    """more does not count, so that a score says how bad it is, not for how long"""
+    chart_ceiling: Column
+    """inf; `rise_ceiling` and `fall_ceiling` have to come next"""
+    rise_ceiling: Column
+    """the CUSUM goes no higher, so that it comes down soon after a fault"""
+    fall_ceiling: Column
     chart_peak: Column
     """largest magnitude of the chart in this block"""
     cusum_peak: Column
+    unknown: Column
+    """readings of this block of which the baseline said nothing"""
     sum: Column
     """of the deviations to be learned of this block, in sigmas"""
     sum_abs: Column

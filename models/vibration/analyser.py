@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.vibration.blows import FEWEST_CAGE_TURNS, BearingReading, Part, read_bearing
+from models.vibration.combs import HARMONICS
 from models.vibration.envelope import EnvelopeBank, EnvelopeSpectra
 from models.vibration.machine import MachineSpec
 from models.vibration.quantities import ACCELERATION_UNIT, SI, VELOCITY_UNIT, Quantity, in_si
@@ -21,7 +22,7 @@ Column = npt.NDArray[np.float64]
 Features = Mapping[str, tuple[float, str]]
 
 HIGHEST_ORDER = 25.0
-"""of the shaft, up to which envelope spectra are made"""
+"""of the shaft, up to which envelope spectra are made at least"""
 ORDERS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0])
 """multiples of the shaft speed whose velocities are told, one by one or together"""
 SIDEBANDS = np.array([-3, -2, -1, 1, 2, 3])
@@ -96,9 +97,14 @@ class Analyser:
         self.count = count
         self._spectrum = PowerSpectrum(sample_rate_hz, count)
         usual = machine.usual_speed_hz or _NO_SPEED_HZ
-        fastest = max((bearing.bpfi for bearing in machine.bearings), default=1.0) * usual
+        fastest = max((max(one.bpfi, 2 * one.bsf) for one in machine.bearings), default=1.0)
+        highest = max(HIGHEST_ORDER, (HARMONICS + 0.2) * fastest)
         self.bank = EnvelopeBank(
-            sample_rate_hz, count, fastest_hz=fastest, highest_hz=HIGHEST_ORDER * usual, background_hz=2 * usual
+            sample_rate_hz,
+            count,
+            fastest_hz=fastest * usual,
+            highest_hz=highest * usual,
+            background_hz=2 * usual,
         )
         self._background = Background(self.bank.bins, round(2 * usual / self._spectrum.resolution_hz))
 

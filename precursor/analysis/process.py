@@ -15,20 +15,15 @@ import asyncpg
 import structlog
 
 from precursor import logs
-from precursor.analysis.ages import AgeTask, OutcomeTask
 from precursor.analysis.task import Task
-from precursor.analysis.trends import TrendTask
-from precursor.analysis.waveforms import WaveformTask
 from precursor.settings import LogSettings
-from rules.definition import Rule
 from rules.store import load_rules
 from telemetry import database
 from telemetry.errors import DatabaseUnavailableError
-from telemetry.plant import Plant
 from telemetry.plant_store import load_plant, plant_revision
 from telemetry.sql import load_queries
 
-__all__ = ["TASKS", "AnalysisOptions", "analyse_once", "run_analysis", "run_analysis_process"]
+__all__ = ["AnalysisOptions", "analyse_once", "run_analysis", "run_analysis_process"]
 
 _log = structlog.get_logger(__name__)
 _SQL = load_queries("precursor.analysis")
@@ -37,14 +32,6 @@ _RETRY_S = (0.2, 5.0)
 """first and longest pause between attempts to reach the database, or after a failure, s"""
 _PATIENCE_S = 15.0
 """how long the process may take to end by itself, s"""
-
-TASKS: Sequence[Callable[[Plant, Sequence[Rule]], Task]] = (
-    lambda plant, rules: WaveformTask(plant),
-    TrendTask,
-    lambda plant, rules: AgeTask(plant),
-    lambda plant, rules: OutcomeTask(plant),
-)
-"""all there is to do, made anew for each plant; to add a kind of work, add what makes its task"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +70,8 @@ class _Desk:
 
     async def tasks(self) -> Sequence[Task]:
         """Those of the plant that is applied now."""
+        from precursor.analysis.tasks import TASKS  # noqa: PLC0415 - `up` only starts the process
+
         if await plant_revision(self.connection) != self._revision:
             async with self.connection.transaction(isolation="repeatable_read", readonly=True):
                 plant = await load_plant(self.connection)

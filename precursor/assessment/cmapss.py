@@ -6,7 +6,7 @@ folder. Columns without heading: unit, cycle, three operating settings, sensors.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from precursor.assessment.drawings import Bars, Line, Scatter
 from precursor.assessment.report import Assessment, Figure
 from telemetry.errors import ConfigurationError
 
-__all__ = ["CAP", "TurbofanSet", "assess", "assess_set", "read_sets"]
+__all__ = ["CAP", "TurbofanSet", "assess", "assess_set", "combined", "read_sets"]
 
 CAP = 125.0
 """cycles: the custom of the field since Heimes 2008"""
@@ -92,7 +92,11 @@ def assess(folder: Path, *, seed: int, watch: Callable[[str], None]) -> Assessme
     Raises:
         ConfigurationError: files are missing or not of this layout.
     """
-    parts = [assess_set(each, seed=seed, watch=watch) for each in read_sets(folder)]
+    return combined([assess_set(each, seed=seed, watch=watch) for each in read_sets(folder)])
+
+
+def combined(parts: Sequence[Assessment]) -> Assessment:
+    """The assessments of several sets as one, each figure with the name of its set in front; one alone as it is."""
     if len(parts) == 1:
         return parts[0]
     figures = tuple(

@@ -100,15 +100,24 @@ class _Tally:
         return 100 * self.false_alarms / self.months if self.months else float("nan")
 
 
-def assess(folder: Path, *, seed: int, watch: Callable[[str], None], runs: int = RUNS) -> Assessment:
+def assess(
+    folder: Path,
+    *,
+    seed: int,
+    watch: Callable[[str], None],
+    runs: int = RUNS,
+    interval_s: float = _INTERVAL_S,
+) -> Assessment:
     """Simulate `runs` runs of machines, watch them by the defaults, and judge. No files are needed.
 
     Args:
         folder: not used.
         seed: other machines, other faults.
         watch: is told what is done.
+        runs: how many; fewer say less.
+        interval_s: s between readings; longer is quicker, and not what is aimed at.
     """
-    scenarios = suite(runs, seed=seed, interval_s=_INTERVAL_S)
+    scenarios = suite(runs, seed=seed, interval_s=interval_s)
     ours, ewma, iso, chance = (_Tally(leads=[]) for _ in range(4))
     rng = np.random.default_rng(seed)
     sensors = _Sensors()
@@ -130,8 +139,8 @@ def assess(folder: Path, *, seed: int, watch: Callable[[str], None], runs: int =
         about=f"Detector `{DETECTOR}` on every sensor, the asset detector on all sensors of a machine, and recognition"
         " of sensor faults, with their defaults and in the order of the live fold; an alarm is a score of 1 or more"
         " for 5 minutes.",
-        data=f"Each run is one machine for {DURATION_S / 86_400:g} days at a reading each two minutes. Nothing is wrong"
-        f" in the first {LEARNING_D:g} days, which are not judged, nor in the seven after them. Seed {seed}."
+        data=f"Each run is one machine for {DURATION_S / 86_400:g} days at a reading each {interval_s:g} s. Nothing is"
+        f" wrong in the first {LEARNING_D:g} days, which are not judged, nor in the seven after them. Seed {seed}."
         " See docs/simulator.md.",
         notes=_NOTES,
         weaknesses=(

@@ -34,8 +34,10 @@ _SECOND_US = 1_000_000
 _BEGIN_US = to_micros(BEGIN)
 
 _LABELLED_SENSORS, _LABELLED_READINGS, _NORMAL_READINGS = 20, 1_500, 750
-_FAULTS = ("shift", "drift", "noise")
+_FAULTS = ("shift", "drift")
 _FAULT_READINGS = 150
+_CORRELATED = 0.95
+"""correlation of successive readings, at most: from white to that of a slow process"""
 _SIGMAS = (2.0, 6.0)
 """size of a shift, or end of a drift"""
 
@@ -158,7 +160,7 @@ def _labelled(random: np.random.Generator) -> tuple[Values, npt.NDArray[np.bool_
     """Noise of sensors, each with a scale and correlation of its own, and two faults each after the normal stretch."""
     shape = (_LABELLED_SENSORS, _LABELLED_READINGS)
     noise = random.standard_normal(shape)
-    keeps = random.uniform(0.0, 0.8, _LABELLED_SENSORS)
+    keeps = random.uniform(0.0, _CORRELATED, _LABELLED_SENSORS)
     for number in range(1, _LABELLED_READINGS):
         noise[:, number] = keeps * noise[:, number - 1] + np.sqrt(1 - keeps**2) * noise[:, number]
     label = np.zeros(shape, np.bool_)
@@ -168,12 +170,7 @@ def _labelled(random: np.random.Generator) -> tuple[Values, npt.NDArray[np.bool_
             begin = _NORMAL_READINGS + number * room + int(random.integers(0, room - _FAULT_READINGS))
             fault = np.s_[sensor, begin : begin + _FAULT_READINGS]
             size = random.uniform(*_SIGMAS) * random.choice([-1.0, 1.0])
-            match _FAULTS[(sensor + number) % len(_FAULTS)]:
-                case "shift":
-                    noise[fault] += size
-                case "drift":
-                    noise[fault] += np.linspace(0.0, size, _FAULT_READINGS)
-                case _:
-                    noise[fault] *= abs(size)
+            drifts = _FAULTS[(sensor + number) % len(_FAULTS)] == "drift"
+            noise[fault] += np.linspace(0.0, size, _FAULT_READINGS) if drifts else size
             label[fault] = True
     return random.uniform(1.0, 100.0, (_LABELLED_SENSORS, 1)) * (noise + 20.0), label

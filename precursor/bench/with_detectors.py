@@ -39,8 +39,9 @@ async def measure_with_detectors(
     name = "detect.ingest_share"
     workload = Workload(form="columnar", sensors=sizes.sensors, prefix=prefix)
     messages = max(sizes.hundred_messages, _ROUNDS_OF_WARMUP * _WARMUP["warmup"] * sizes.sensors // workload.readings)
-    parameters = json.dumps(_WARMUP)
-    await connection.execute(_SQL["insert_detectors"], _SENSORS_OF_ASSET, parameters, parameters)
+    assets = json.dumps(_WARMUP)
+    sensors = json.dumps({**_WARMUP, "warmup_h": 0})
+    await connection.execute(_SQL["insert_detectors"], _SENSORS_OF_ASSET, sensors, assets)
     detected: list[float] = []
     without: list[float] = []
     accounts = []
@@ -51,7 +52,7 @@ async def measure_with_detectors(
             async with connection.transaction():
                 await connection.execute(_SQL["forget_evaluation"])
                 await connection.execute(_SQL["enforce_rules"], [])
-                await connection.execute(_SQL["enforce_detectors"], on, parameters)
+                await connection.execute(_SQL["enforce_detectors"], on, sensors)
             drained = await runs.drain(name, workload, messages=messages)
             scores = await connection.fetchval(_SQL["count_scores"])
             if (scores > 0) != on:

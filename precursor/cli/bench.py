@@ -89,28 +89,35 @@ def query(quick: bool, as_json: bool, write: Path | None) -> None:
     "--rules",
     "part",
     flag_value="rules",
-    default="rules",
-    help="Limits and alarms: evaluations a second, their share in ingest, reading to alarm. The default.",
+    help="Limits and alarms only: evaluations a second, their share in ingest, reading to alarm.",
+)
+@click.option(
+    "--models",
+    "part",
+    flag_value="models",
+    help="Detectors and vibration only: readings, samples of assets and waveforms a second, their share in ingest.",
 )
 @_QUICK
 @_JSON
 @_WRITE
-def detect(part: str, quick: bool, as_json: bool, write: Path | None) -> None:
+def detect(part: str | None, quick: bool, as_json: bool, write: Path | None) -> None:
     """What it costs to watch every reading.
 
     Works on embedded parts in a folder of its own, thrown away afterwards, or on those that settings name, in a
     database and with topics of its own. Exit status 1 if a reading or an alarm was lost or doubled.
     """
-    from precursor.bench.detect import DETECT_FULL, DETECT_QUICK, bench_detect, detect_steps
+    from precursor.bench.detect import DETECT_FULL, DETECT_PARTS, DETECT_QUICK, bench_detect, detect_steps
 
     # Ended by a supervisor: the embedded parts must not outlive us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = read_settings()
     logs.configure(LogSettings(level="warning", format=settings.log.format))
     sizes = DETECT_QUICK if quick else DETECT_FULL
-    with _progress(detect_steps(sizes)) as watch:
-        report = bench_detect(settings, sizes=sizes, watch=watch)
-    _hand_over(report, f"precursor bench detect --{part}", as_json=as_json, write=write)
+    parts = DETECT_PARTS if part is None else (part,)
+    with _progress(detect_steps(parts, sizes)) as watch:
+        report = bench_detect(settings, parts=parts, sizes=sizes, watch=watch)
+    command = "precursor bench detect" if part is None else f"precursor bench detect --{part}"
+    _hand_over(report, command, as_json=as_json, write=write)
 
 
 def _hand_over(report: "Report", command: str, *, as_json: bool, write: Path | None) -> None:

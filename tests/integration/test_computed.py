@@ -29,6 +29,26 @@ sites:
 rules:
   - {name: unusual, sensors: [M-1-bearing.vib.score], high: 1, priority: low, failure_mode: wear}
 """
+AUTOMATIC = """
+version: 1
+detectors: auto
+sites:
+  - name: works
+    gateways: [{name: g, topic: works/g}]
+    areas:
+      - name: hall
+        assets:
+          - name: P-1
+            class: pump
+            machine: {group: 2, foundation: rigid, speed: 1480 rpm, bearings: ["6205-2RS JEM SKF"]}
+            sensors:
+              - {name: vib, quantity: vibration velocity RMS, unit: mm/s, remaining_life: {high: 7.1 mm/s}}
+              - {name: temp, quantity: temperature, unit: degC}
+              - {name: speed, unit: rpm}
+              - {name: current, unit: A, detector: {kind: conditioned, on: speed}}
+              - {name: wave, unit: m/s^2, vibration: on}
+              - {name: state, kind: state}
+"""
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -127,3 +147,15 @@ async def test_a_machine_changed_on_purpose_is_learned_anew_with_its_parts(
     await request_rebaseline(connection, "M-1", at=NOW + timedelta(seconds=9), actor="ann", note="new coupling")
     await session.transaction.commit_requests(session.connection)
     assert await connection.fetchval("SELECT ended_at FROM alarm") == NOW + timedelta(seconds=9)
+
+
+async def test_a_plant_with_everything_that_can_be_computed_is_taken_over(dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "auto.yaml"
+    file.write_text(AUTOMATIC)
+    apply(dsn, file)
+    opened = await Session.open(dsn, SessionOptions())
+    try:
+        scored = {sensor.name for sensor in opened.plant.sensors if sensor.computed in {"score", "anomaly"}}
+        assert {"P-1.anomaly", "P-1.vib.score", "P-1.wave.velocity_rms.score", "P-1.wave.bpfo.score"} <= scored
+    finally:
+        await opened.close()

@@ -77,6 +77,15 @@ def test_two_symptoms_in_the_run_in_are_no_fault_and_later_they_are() -> None:
     assert _first(time, late) == pytest.approx(3 * 3600, abs=300)
 
 
+def test_what_rose_in_the_run_in_is_usual_when_it_ends() -> None:
+    time, level = _machine(4)
+    level[2:4] += np.where(time > 2400, 6.0, 0.0)
+
+    found = degradation(time, level)
+
+    assert np.nanmax(found.score[time > 3600]) < 0.8
+
+
 def test_a_step_that_settles_is_forgotten_and_a_level_that_grows_on_is_not() -> None:
     time, level = _machine(7)
     settled, growing = level.copy(), level.copy()

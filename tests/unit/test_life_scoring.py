@@ -139,6 +139,12 @@ def test_figures_of_a_set_beside_the_mean_life() -> None:
     assert (mean.phm08 or 0) > (own.phm08 or 0) > 0
 
 
+def test_an_answer_beyond_all_measure_costs_without_end() -> None:
+    found = summarise([_prognosis(0, (1, 1e6, 2e6))], [_outcome(100)], unit_s=1.0)
+
+    assert found["prognoses"].phm08 == float("inf")
+
+
 def test_a_mean_life_that_is_over_leaves_nothing() -> None:
     found = summarise([_prognosis(90, (1, 2, 30))], [_outcome(100)], mean_life_s={"P-101": 50.0})
 

@@ -19,7 +19,7 @@ STEP_S = 600.0
 
 
 def _time(count: int) -> Column:
-    return np.arange(count) * STEP_S
+    return np.arange(0.0, count) * STEP_S
 
 
 def _linear(count: int, *, onset: int, slope: float, noise: float, seed: int) -> tuple[Column, Column]:

@@ -172,7 +172,7 @@ def test_one_digit_of_a_sensor_that_never_moved_is_not_anomalous(kind: str, leve
 
 def test_a_step_fault_is_an_anomaly_and_stays_one(kind: str) -> None:
     parameters = {"warmup_h": 0.0} if "warmup_h" in DETECTORS[kind].parameters else {}
-    values = noise(4000)
+    values = noise(2500)
     values[1500:] += 20.0
     scores = built(kind, [(1, parameters)]).score(batch_of(values))
     assert scores[1000:1500].max() < 1
@@ -227,7 +227,7 @@ def test_nothing_is_fine(kind: str) -> None:
     bad=st.sets(st.integers(0, 149), max_size=20),
     data=st.data(),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_any_cut_with_restarts_gives_bit_equal_scores(
     *, kind: str, seed: int, cuts: set[int], bad: set[int], data: st.DataObject
 ) -> None:

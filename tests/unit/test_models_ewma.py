@@ -1,4 +1,4 @@
-"""The EWMA detector: its score in sigmas, and what it says about recorded bearings."""
+"""The EWMA chart: what it looks at, and what it says about recorded bearings."""
 
 import csv
 import os
@@ -25,63 +25,43 @@ def noise(count: int, seed: int = 2) -> Values:
     return np.random.default_rng(seed).normal(20.0, 3.0, count)
 
 
-@pytest.mark.parametrize("smoothing", [0.05, 0.2, 1.0])
-def test_under_independent_noise_the_score_is_the_magnitude_of_a_standard_normal(smoothing: float) -> None:
-    sensors, count = 50, 1500
-    detector = EwmaDetector(np.arange(sensors, dtype=np.int32), smoothing=smoothing, warmup=700)
-    time = np.tile(np.arange(count), sensors)
-    batch = ReadingBatch.of(time, np.repeat(np.arange(sensors), count), noise(sensors * count))
-    scores = detector.score(batch)[time >= 700]
-    assert np.sqrt(np.mean(scores**2)) == pytest.approx(1.0, abs=0.06)
-    assert np.mean(scores > 1.96) == pytest.approx(0.05, abs=0.015)
-
-
-def test_a_shift_of_one_sigma_settles_where_the_chart_says() -> None:
+def test_a_shift_settles_at_its_share_of_the_limit() -> None:
     values = noise(6000)
     values[5000:] += 3.0
-    scores = scores_of(values, warmup=5000, learning_rate=0.0, gate=1.0)
-    assert np.mean(scores[5050:]) == pytest.approx(1 / np.sqrt(0.2 / 1.8), rel=0.1)
-
-
-def test_smoothing_of_one_scores_each_reading_by_itself() -> None:
-    values = np.append(noise(500), 20.0 + 5 * 3.0)
-    assert scores_of(values, smoothing=1.0)[-1] == pytest.approx(5.0, rel=0.15)
+    # The chart of a shift of one sigma is at 1 / sqrt(0.2 / 1.8) = 3 sigmas of its own (Roberts 1959); its limit at
+    # 0.02 false alarms a year and a reading every 10 s is 6.5 for white noise, and a little more for being learned.
+    assert 0.3 < np.mean(scores_of(values)[5050:]) < 3 / 6.5
 
 
 def test_an_outlier_in_the_warm_up_hardly_counts() -> None:
-    clean, spoilt = noise(300), noise(300)
+    clean, spoilt = noise(600), noise(600)
     spoilt[50] = 881.0
-    difference = np.abs(scores_of(spoilt)[100:] - scores_of(clean)[100:])
-    assert difference.max() < 0.5
+    assert np.abs(scores_of(spoilt)[400:] - scores_of(clean)[400:]).max() < 0.3
 
 
-def test_an_outlier_after_the_warm_up_is_seen_and_soon_forgotten() -> None:
-    values = noise(300)
-    values[200] = 881.0
+def test_one_outlier_is_no_anomaly_and_two_in_a_row_are() -> None:
+    values = noise(800)
+    values[600] = 881.0
     scores = scores_of(values)
-    assert scores[200] > 10
-    assert scores[215:].max() < 4
-
-
-def test_a_slow_change_of_level_is_followed() -> None:
-    values = noise(3000) + np.linspace(0.0, 12.0, 3000)
-    assert np.quantile(scores_of(values, learning_rate=0.02)[200:], 0.999) < 6
-    assert scores_of(values, learning_rate=0.0, gate=1.0)[-1] > 6
+    assert 0.5 < scores[600] < 1
+    assert scores[610:].max() < 0.9
+    values[601] = 881.0
+    assert scores_of(values)[601] >= 1
 
 
 def test_one_side_ignores_the_other() -> None:
-    values = noise(400)
-    values[300:] -= 15.0
-    assert scores_of(values, side=1)[305:].max() == 0.0
-    assert scores_of(values, side=-1)[305:].min() > 6
-    assert scores_of(values)[305:].min() > 6
+    values = noise(800)
+    values[700:] -= 15.0
+    assert scores_of(values, side=1)[705:].max() < 0.1
+    assert scores_of(values, side=-1)[705:].min() > 1
+    assert scores_of(values)[705:].min() > 1
 
 
-def test_min_scale_keeps_one_digit_of_a_coarse_sensor_quiet() -> None:
-    values = np.full(200, 73.2)
-    values[150:] = 73.3
-    assert scores_of(values)[-1] > 10
-    assert scores_of(values, min_scale=0.1)[-1] < 4
+def test_min_scale_is_the_least_that_counts() -> None:
+    values = noise(800)
+    values[700:] += 9.0
+    assert scores_of(values)[-1] > 1
+    assert scores_of(values, min_scale=30.0)[-1] < 0.3
 
 
 def bearing(name: str, column: str) -> Values:
@@ -92,19 +72,8 @@ def bearing(name: str, column: str) -> Values:
         return np.array([float(row[column]) for row in csv.DictReader(file)])
 
 
-LIMIT = 8.0
-
-
-@pytest.mark.parametrize("column", ["h_rms", "v_rms"])
-@pytest.mark.parametrize("name", ["Bearing1_1", "Bearing1_2"])
-def test_a_recorded_bearing_scores_high_before_it_fails(name: str, column: str) -> None:
-    scores = scores_of(bearing(name, column), side=1, warmup=300)
-    assert np.median(scores[-20:]) > LIMIT
-    assert np.nanmax(scores[: int(scores.size * 0.45)]) < LIMIT
-
-
-def test_a_recorded_bearing_is_quiet_in_its_first_half_with_the_defaults() -> None:
-    scores = scores_of(bearing("Bearing1_1", "h_rms"))
-    half = scores.size // 2
-    assert np.nanmax(scores[:half]) < 6
-    assert scores[-200:].min() > LIMIT
+@pytest.mark.parametrize("name", ["Bearing1_1", "Bearing1_2", "Bearing3_1", "Bearing3_2"])
+def test_a_recorded_bearing_is_quiet_at_first_and_an_anomaly_before_it_fails(name: str) -> None:
+    scores = scores_of(bearing(name, "h_rms"), side=1, warmup=200)
+    assert np.median(scores[-20:]) > 1
+    assert np.nanmax(scores[: scores.size // 2]) < 1

@@ -53,7 +53,5 @@ def test_a_sensor_is_given_once() -> None:
 
 
 def test_river_is_not_imported_before_it_is_needed() -> None:
-    program = (
-        "import sys; from models.kinds import build; build('ewma', [(1, {})]); sys.exit('river' in sys.modules)"
-    )
+    program = "import sys; from models.kinds import build; build('ewma', [(1, {})]); sys.exit('river' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -189,6 +189,14 @@ def test_contributions_sum_to_one_and_point_to_the_sensor_that_moved(sensor: int
     assert scores.contribution[-50:, sensor].min() > 0.5
 
 
+def test_contributions_do_not_depend_on_units() -> None:
+    values = noise(200)
+    values[150:, 2] += 4.0
+    plain, scaled = made().fold(batch_of(values)), made().fold(batch_of(values * [1.0, 1000.0, 0.01]))
+    np.testing.assert_allclose(scaled.score, plain.score, rtol=1e-9)
+    np.testing.assert_allclose(scaled.contribution, plain.contribution, atol=1e-9)
+
+
 def test_contributions_come_in_the_order_the_sensors_were_given_and_are_nan_beyond_the_width() -> None:
     values = noise(300)
     values[200:, 0] += 8.0
@@ -250,8 +258,8 @@ def test_rebaseline_warms_up_anew_and_forgets_one_asset_only() -> None:
 
 
 def test_a_slow_ramp_after_long_learning_is_still_alarmed() -> None:
-    """Thirty times the warm-up of normal life, then a third of a sigma in as long as the warm-up."""
-    warmup, quiet, ramp = 60, 1800, 1800
+    """Twenty times the warm-up of normal life, then a tenth of a sigma in as long as the warm-up."""
+    warmup, quiet, ramp = 50, 1000, 5000
     values = noise(quiet + ramp)
     values[quiet:, 1] += np.linspace(0.0, 10.0, ramp)
     scores = made(warmup=warmup).fold(batch_of(values))

@@ -58,7 +58,7 @@ def test_samples_that_follow_on_each_other_count_less() -> None:
 @pytest.mark.parametrize("kind", ["independent", "autocorrelated", "heavy tails"])
 def test_false_alarms_of_healthy_assets_keep_to_the_budget(kind: str) -> None:
     """Alarms that begin, over their budget: about 1, which a model of a tail cannot hold closely."""
-    assets, sensors, warmup, rows, every_s, budget = 200, 5, 300, 1000, 3600.0, 40.0
+    assets, sensors, warmup, rows, every_s, budget = 200, 4, 200, 700, 3600.0, 40.0
     random = np.random.default_rng(4)
     mixing = np.eye(sensors) + 0.3 * random.normal(size=(assets, sensors, sensors))
     noise = random.standard_t(5, (rows, assets, sensors)) if kind == "heavy tails" else None

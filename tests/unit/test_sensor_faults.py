@@ -16,10 +16,10 @@ Values = npt.NDArray[np.float64]
 
 ASSETS = {1: (11, 12, 13, 14, 15, 16), 2: (21, 22)}
 STEP_US = 60_000_000
-LEARNED = 60 * 36
-"""instants: a day and a half"""
-COUNT = 60 * 72
-HOURS = 24
+LEARNED = 60 * 26
+"""instants"""
+COUNT = 60 * 50
+HOURS = 20
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class Signals:
 
     def batch(self, begin: int = 0, end: int = COUNT) -> tuple[ReadingBatch, npt.NDArray[np.bool_]]:
         """Readings of these instants by sensor and time; NaN: none."""
+        end = min(end, COUNT)
         value = self.value[:, begin:end]
         sent = np.isfinite(value)
         time = np.broadcast_to(STEP_US * np.arange(begin, end), value.shape)
@@ -228,7 +229,7 @@ def test_how_the_stream_is_cut_changes_nothing(size: int) -> None:
     last = COUNT if size > 50 else LEARNED + 500
     parts += [other.fold(*signals.batch(at, min(at + size, last))) for at in range(begin, last, size)]
     cut = rows(parts)
-    assert len(cut) >= 2
+    assert cut
     assert cut == together[: len(cut)]
     if last == COUNT:
         assert cut == together
@@ -239,8 +240,8 @@ def test_a_restart_continues_exactly() -> None:
     signals = all_at_once()
     whole, before = detector(), detector()
     for begin in range(0, COUNT, 500):
-        whole.fold(*signals.batch(begin, min(begin + 500, COUNT)))
-    cut = LEARNED + 1333
+        whole.fold(*signals.batch(begin, begin + 500))
+    cut = LEARNED + 833
     before.fold(*signals.batch(0, cut))
     after = detector()
     after.restore(before.snapshot())
@@ -295,6 +296,7 @@ def test_readings_that_come_again_or_late_are_passed_over() -> None:
 def test_values_that_are_none_and_an_offset_change_nothing() -> None:
     signals = all_at_once()
     expected = found(signals)
+    assert len(expected) == 4
     signals.value += 1e6
     assert found(signals) == expected
     batch, running = signals.batch()

@@ -53,11 +53,13 @@ def sensor_fault(kind: SensorFaultKind, point: str = "flow", amount: float = 0.2
 
 
 def column(run: Run, point: str) -> npt.NDArray[np.float64]:
-    return run.value[[each.name for each in run.points].index(point)]
+    values: npt.NDArray[np.float64] = run.value[[each.name for each in run.points].index(point)]
+    return values
 
 
 def days(run: Run) -> npt.NDArray[np.float64]:
-    return (run.time - run.time[0]) / 86_400e6
+    passed: npt.NDArray[np.float64] = (run.time - run.time[0]) / 86_400e6
+    return passed
 
 
 def test_a_run_is_determined_by_its_scenario() -> None:

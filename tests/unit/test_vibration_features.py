@@ -57,7 +57,7 @@ def test_an_offset_changes_nothing(offset: float) -> None:
 
 @pytest.mark.parametrize("level", [0.0, 9.81, -1e8], ids=str)
 def test_silence_and_a_constant_have_no_vibration_and_no_shape(level: float) -> None:
-    found = values(np.full(COUNT, level, np.float32))
+    found = values(np.full(COUNT, level, np.float32), "g")
     assert found["acceleration_rms"] == found["velocity_rms"] == found["peak"] == found["bpfo"] == 0
     assert math.isnan(found["kurtosis"])
     assert math.isnan(found["crest_factor"])

@@ -52,6 +52,13 @@ def test_the_velocity_of_a_sum_of_sines_is_exact_to_one_percent(
     assert velocity_rms(samples, RATE_HZ, "m/s^2") == pytest.approx(expected, rel=0.01)
 
 
+@settings(max_examples=20, deadline=None)
+@given(frequency_hz=st.floats(10.0, 14.0), phase=st.floats(0.0, math.tau))
+def test_a_block_of_five_periods_is_enough(frequency_hz: float, phase: float) -> None:
+    samples = acceleration(frequency_hz, 1.0, phase)[: round(0.5 * RATE_HZ)]
+    assert velocity_rms(samples, RATE_HZ, "m/s^2") == pytest.approx(1.0, rel=0.01)
+
+
 def test_what_lies_outside_the_band_does_not_count() -> None:
     inside = acceleration(200.0, 1.0, 0.3)
     outside = acceleration(5.3, 5.0, 0.1) + acceleration(2345.6, 50.0, 0.2)
