@@ -20,6 +20,7 @@ from api import (
     health,
     kpis,
     ledger,
+    models,
     problems,
     quarantine,
     sensors,
@@ -44,6 +45,7 @@ _TAGS = [
     {"name": "assets", "description": "The machines of the plant."},
     {"name": "sensors", "description": "Measuring points and their readings."},
     {"name": "alarms", "description": "Limits that were violated, and who was told; what is kept silent."},
+    {"name": "models", "description": "What is computed: condition, remaining life, trained models."},
     {"name": "work orders", "description": "What maintenance is asked to do, and why."},
     {"name": "KPIs", "description": "Availability, MTBF and MTTR."},
     {"name": "ledger", "description": "What arrived, and what became of it."},
@@ -80,7 +82,7 @@ def create_app(
     app.state.release = release
     app.state.newest_revision = newest_revision or _newest_revision()
     rooms = (
-        assets, sensors, series, values, waveforms, alarms, work_orders, kpis, ledger,
+        assets, sensors, series, values, waveforms, alarms, models, work_orders, kpis, ledger,
         devices, commands, quarantine, health,
     )  # fmt: skip
     # Before /alarms/{id}: what is shelved has a path of its own.

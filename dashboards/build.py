@@ -9,12 +9,17 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.boards.alarm_performance import alarm_performance
+from dashboards.boards.machine_condition import machine_condition
 from dashboards.boards.plant_overview import plant_overview
 
 __all__ = ["BOARDS", "JSON_FOLDER", "build_all", "render"]
 
 BOARDS: Mapping[str, Callable[[], Dashboard]] = MappingProxyType(
-    {"alarm-performance": alarm_performance, "plant-overview": plant_overview}
+    {
+        "alarm-performance": alarm_performance,
+        "machine-condition": machine_condition,
+        "plant-overview": plant_overview,
+    }
 )
 """file name without suffix -> what builds the board"""
 

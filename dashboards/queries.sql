@@ -302,3 +302,192 @@ LIMIT 500
 SELECT kind AS "Nuisance", rule AS "Rule", subject AS "On", side AS "Side", priority AS "Priority", alarms AS "Alarms",
        why AS "Why", shelve_s AS "Shelve for", on_delay_s AS "On-delay", deadband AS "Deadband", unit AS "Unit"
 FROM alarm_proposals($__timeTo()::timestamptz)
+
+-- name: condition_anomaly
+-- The highest of each bucket, as for scores: by all sensors together, and by active trained models.
+SELECT series.time, s.name AS metric, series.value
+FROM sensor s
+JOIN asset a ON a.id = s.asset_id
+CROSS JOIN LATERAL (
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time, max(piece.max) AS value
+    FROM (
+        SELECT r.time, r.value AS max FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.max FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.max FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.max FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE s.computed IN ('anomaly', 'model') AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+ORDER BY 1, 2
+
+-- name: condition_limit
+-- Every detector measures over its own limit: 1 on every board.
+SELECT edge.time, 'limit' AS metric, 1::float8 AS value
+FROM (VALUES ($__timeFrom()::timestamptz), ($__timeTo()::timestamptz)) AS edge (time)
+ORDER BY 1
+
+-- name: condition_shares
+-- Means of each bucket: the shares of a moment are together 1, and so are their means.
+SELECT series.time, source.name AS metric, series.value
+FROM sensor s
+JOIN asset a ON a.id = s.asset_id
+JOIN sensor source ON source.id = s.source_id
+CROSS JOIN LATERAL (
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time,
+           sum(piece.sum) / nullif(sum(piece.usable_count), 0) AS value
+    FROM (
+        SELECT r.time, r.value AS sum, 1 AS usable_count FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.sum, m.usable_count FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.sum, h.usable_count FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.sum, d.usable_count FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE s.computed = 'contribution' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+ORDER BY 1, 2
+
+-- name: condition_scores
+SELECT series.time, source.name AS metric, series.value
+FROM sensor s
+JOIN asset a ON a.id = s.asset_id
+JOIN sensor source ON source.id = s.source_id
+CROSS JOIN LATERAL (
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time, max(piece.max) AS value
+    FROM (
+        SELECT r.time, r.value AS max FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.max FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.max FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.max FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE s.computed = 'score' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+ORDER BY 1, 2
+
+-- name: condition_vibration
+-- Severity, and the blows of each part of a bearing (a second bearing's are numbered).
+SELECT series.time,
+       s.name || CASE WHEN s.unit IN ('', 'dimensionless') THEN '' ELSE ' [' || s.unit || ']' END AS metric,
+       series.value
+FROM sensor s
+JOIN asset a ON a.id = s.asset_id
+CROSS JOIN LATERAL (
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time,
+           sum(piece.sum) / nullif(sum(piece.usable_count), 0) AS value
+    FROM (
+        SELECT r.time, r.value AS sum, 1 AS usable_count FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.sum, m.usable_count FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.sum, h.usable_count FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.sum, d.usable_count FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE s.computed ~ '^(velocity_rms|acceleration_rms|(bpfo|bpfi|bsf|ftf)(_[0-9]+)?)$' AND s.retired_at IS NULL
+  AND a.name IN (${asset:sqlstring})
+ORDER BY 1, 2
+
+-- name: condition_remaining_life
+-- The shortest of all trends of each bucket, quantile by quantile: which sensor it is, the table of prognoses says.
+SELECT series.time, 'P' || coalesce(substring(s.computed FROM '_p([0-9]+)$'), '50') AS metric, min(series.value) AS value
+FROM sensor s
+JOIN asset a ON a.id = s.asset_id
+CROSS JOIN LATERAL (
+    SELECT date_bin('$__interval_ms milliseconds', piece.time, timestamptz 'epoch') AS time, min(piece.min) AS value
+    FROM (
+        SELECT r.time, r.value AS min FROM reading r
+        WHERE r.sensor_id = s.id AND $__timeFilter(r.time) AND r.quality <= 1 AND $__interval_ms < 60000
+        UNION ALL
+        SELECT m.time, m.min FROM reading_1m m
+        WHERE m.sensor_id = s.id AND $__timeFilter(m.time) AND $__interval_ms >= 60000 AND $__interval_ms < 3600000
+        UNION ALL
+        SELECT h.time, h.min FROM reading_1h h
+        WHERE h.sensor_id = s.id AND $__timeFilter(h.time) AND $__interval_ms >= 3600000 AND $__interval_ms < 86400000
+        UNION ALL
+        SELECT d.time, d.min FROM reading_1d d
+        WHERE d.sensor_id = s.id AND $__timeFilter(d.time) AND $__interval_ms >= 86400000
+    ) AS piece
+    GROUP BY 1
+) AS series
+WHERE s.computed IN ('remaining_life', 'remaining_life_p10', 'remaining_life_p90') AND s.retired_at IS NULL
+  AND a.name IN (${asset:sqlstring})
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- name: condition_sensor_faults
+-- As asset states: what each sensor brought into the range, and what was found in it. A finding is told when it changes.
+SELECT time, metric, value
+FROM (
+    SELECT $__timeFrom()::timestamptz AS time, source.name AS metric, before.value, 0 AS place
+    FROM sensor s
+    JOIN asset a ON a.id = s.asset_id
+    JOIN sensor source ON source.id = s.source_id
+    CROSS JOIN LATERAL (
+        SELECT r.value FROM reading r
+        WHERE r.sensor_id = s.id AND r.time < $__timeFrom()::timestamptz
+        ORDER BY r.time DESC
+        LIMIT 1
+    ) AS before
+    WHERE s.computed = 'sensor_fault' AND s.retired_at IS NULL AND a.name IN (${asset:sqlstring})
+    UNION ALL
+    SELECT r.time, source.name, r.value, 1
+    FROM sensor s
+    JOIN asset a ON a.id = s.asset_id
+    JOIN sensor source ON source.id = s.source_id
+    JOIN reading r ON r.sensor_id = s.id
+    WHERE $__timeFilter(r.time) AND s.computed = 'sensor_fault' AND s.retired_at IS NULL
+      AND a.name IN (${asset:sqlstring})
+) AS findings
+ORDER BY time, metric, place
+
+-- name: condition_prognoses
+SELECT p.made_at AS "Made", a.name AS "Asset", s.name AS "Sensor", replace(p.failure_mode, '_', ' ') AS "Failure mode",
+       p.method AS "Method", p.p10_s AS "P10", p.p50_s AS "P50", p.p90_s AS "P90", p.reason AS "No answer because",
+       p.outcome AS "Outcome", extract(epoch FROM p.outcome_at - p.made_at)::float8 AS "Lasted"
+FROM prognosis p
+JOIN asset a ON a.id = p.asset_id
+LEFT JOIN sensor s ON s.id = p.sensor_id
+WHERE $__timeFilter(p.made_at) AND a.name IN (${asset:sqlstring})
+ORDER BY p.made_at DESC, p.id DESC
+LIMIT 500
+
+-- name: condition_models
+SELECT m.name AS "Model", m.version AS "Version", m.state AS "State", m.task AS "Task", m.asset_class AS "Class",
+       m.trained_at AS "Trained", watch.end_at AS "Looked at until", watch.drift AS "Drift", watch.alarms AS "Alarms a month"
+FROM model m
+LEFT JOIN LATERAL (
+    SELECT w.end_at, (SELECT max(index.value::float8) FROM jsonb_each_text(w.drift) AS index) AS drift,
+           (w.performance ->> 'alarms_per_asset_month')::float8 AS alarms
+    FROM model_watch w WHERE w.model_id = m.id ORDER BY w.end_at DESC LIMIT 1
+) AS watch ON true
+WHERE m.state <> 'retired' AND m.metadata -> 'assets' ?| ARRAY[${asset:sqlstring}]
+ORDER BY m.name, m.version DESC
+LIMIT 500

@@ -10,7 +10,11 @@ from telemetry.plant import AssetState
 from telemetry.quality import usable
 from telemetry.snapshot import pack, unpack
 
-__all__ = ["RunningGate"]
+__all__ = ["SETTLE_S", "RunningGate"]
+
+SETTLE_S = 10_800.0
+"""s from the start of a machine until it is as usual: three thermal time constants of an hour, which bearings, oil and
+windings of machines up to some hundred kW have at most"""
 
 _LABEL = "running-gate/1"
 _NEVER = np.iinfo(np.int64).min // 2
@@ -28,7 +32,7 @@ class RunningGate:
         settle_s: s of event time from the start of a machine until its readings are normal again.
     """
 
-    def __init__(self, state_sensor: Mapping[int, int], *, settle_s: float = 120.0) -> None:
+    def __init__(self, state_sensor: Mapping[int, int], *, settle_s: float = SETTLE_S) -> None:
         self._settle_us = round(settle_s * 1e6)
         gated = sorted(state_sensor)
         self._gated = np.array(gated, np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.door_checks import DoorCheckState
+from models.operating import SETTLE_S
 from precursor.scoring import Scoring
 from rules.definition import Rule
 from rules.evaluator import RuleEvaluator
@@ -58,11 +59,12 @@ class Evaluation:
         lateness_s: float = 0.0,
         align_s: float = 10.0,
         report_s: float = _REPORT_S,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self.plant = plant
         self.checks = DoorCheckState(plant.sensors)
         self._order = EventOrder(lateness_s)
-        self._scoring = Scoring(plant, lateness_s=lateness_s, align_s=align_s, report_s=report_s)
+        self._scoring = Scoring(plant, lateness_s=lateness_s, align_s=align_s, report_s=report_s, settle_s=settle_s)
         self._rules = RuleEvaluator(rules, align_s=align_s)
         self._rules_of = [(rule.id, rule.sensor_id) for rule in rules]
         pairs = self._scoring.sources

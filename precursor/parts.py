@@ -107,6 +107,7 @@ def engine_options(settings: Settings) -> EngineOptions:
             lateness_s=settings.evaluation.lateness_s,
             align_s=settings.evaluation.align_s,
             report_s=settings.evaluation.score_every_s,
+            settle_s=settings.evaluation.settle_s,
             silence_s=settings.evaluation.silence_s,
             tell_within_s=settings.evaluation.tell_within_s,
             host=HostOptions(

@@ -40,15 +40,16 @@ class Scoring:
     Args:
         plant: which sensor and which asset has a detector, and which derived sensors take what comes of it.
         lateness_s, align_s: as in `Evaluation`.
+        settle_s: s of event time from the start of a machine until it is scored.
         report_s: s of event time after which a score is told though it says nothing new.
     """
 
-    def __init__(self, plant: Plant, *, lateness_s: float, align_s: float, report_s: float) -> None:
+    def __init__(self, plant: Plant, *, lateness_s: float, align_s: float, report_s: float, settle_s: float) -> None:
         self._plant = plant
         self._detection = wanted = Detection(plant)
         # Detectors see other readings than rules do, in an order of their own.
         self._order = EventOrder(lateness_s)
-        self._gate = RunningGate(wanted.state_sensors())
+        self._gate = RunningGate(wanted.state_sensors(), settle_s=settle_s)
         self._twins = ContextTwins(wanted.contexts())
         self._detectors: Mapping[str, Detector] = wanted.detectors()
         self._assets: AssetDetector | None = wanted.asset_detector(align_s)

@@ -23,6 +23,7 @@ from ingest.registry import Device, DeviceStatus, blocked
 from ingest.registry_store import Recorded, load_devices, mark_silent, sync_gateways
 from ingest.sessions import SparkplugRows, load_sparkplug
 from ingest.sparkplug.host import SparkplugHost
+from models.operating import SETTLE_S
 from precursor.edge_link import HostOptions
 from precursor.evaluation import Evaluation
 from precursor.provision import provision
@@ -72,6 +73,7 @@ class SessionOptions:
     lateness_s: float = 0.0
     align_s: float = 10.0
     report_s: float = 300.0
+    settle_s: float = SETTLE_S
     silence_s: float = 5.0
     tell_within_s: float | None = None
     host: HostOptions = field(default_factory=HostOptions)
@@ -145,6 +147,7 @@ class Session:
             lateness_s=self._options.lateness_s,
             align_s=self._options.align_s,
             report_s=self._options.report_s,
+            settle_s=self._options.settle_s,
         )
         changes = evaluation.resume(recovered)
         transaction = BatchTransaction(

@@ -170,6 +170,12 @@ class EvaluationSettings(_Section):
         description="a score that says nothing new is stored this often, s of event time; one that crosses its limit,"
         " or moves beyond it, always is",
     )
+    settle_s: float = Field(
+        default=10_800.0,
+        ge=0,
+        description="so long after a machine started detectors do not score it: it has to become warm first, s of event"
+        " time",
+    )
     silence_s: float = Field(
         default=5.0,
         gt=0,

@@ -15,8 +15,6 @@ __all__ = ["FailureForecast", "MachineEvents", "event_features", "limit_of_best_
 Column = npt.NDArray[np.float64]
 
 _COMPONENT = "component_{}"
-_QUIET_KEPT = 20
-"""of the rows long after any error, one in so many is learned from: they are most, and say nearly the same"""
 _LIMITS = np.round(np.arange(0.05, 0.96, 0.01), 2)
 
 
@@ -99,15 +97,15 @@ class FailureForecast:
         features: npt.NDArray[np.float64],
         due: npt.NDArray[np.bool_],
         *,
-        quiet: npt.NDArray[np.bool_],
         seed: int = 0,
+        effort: float = 1.0,
     ) -> "FailureForecast":
         """Learn from instants of many machines.
 
         Args:
             features: (n, features), see `event_features`.
             due: (n, components): whether each fails within the horizon.
-            quiet: (n,) rows of which only some are learned from, with more weight.
+            effort: factor on the number of trees; less is quicker and worse.
 
         Raises:
             ValueError: a component never fails, or always does.
@@ -116,20 +114,17 @@ class FailureForecast:
         if never.size:
             raise ValueError(f"component {never.tolist()[0]} has no failures (or nothing else) to learn from")
         learned = []
-        skipped = quiet & (np.arange(len(quiet)) % _QUIET_KEPT != 0)
         for failing in due.T:
-            kept = failing | ~skipped
             trees = HistGradientBoostingClassifier(
                 learning_rate=0.05,
-                max_iter=100,
+                max_iter=max(1, round(100 * effort)),
                 max_leaf_nodes=8,
                 min_samples_leaf=50,
                 l2_regularization=1.0,
                 early_stopping=False,
                 random_state=seed,
             )
-            weight = np.where(quiet & ~failing, float(_QUIET_KEPT), 1.0)
-            learned.append(trees.fit(features[kept], failing[kept], sample_weight=weight[kept]))
+            learned.append(trees.fit(features, failing))
         return cls(learned)
 
     @classmethod

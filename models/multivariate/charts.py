@@ -70,12 +70,14 @@ class Charts:
     Args:
         assets: how many.
         sensors: of each.
-        budget, warmup, smoothing: see `PARAMETERS`; one number an asset.
+        budget, warmup, warmup_h, smoothing: see `PARAMETERS`; one number an asset.
     """
 
-    def __init__(self, assets: int, sensors: int, *, budget: Column, warmup: Column, smoothing: Column) -> None:
+    def __init__(
+        self, assets: int, sensors: int, *, budget: Column, warmup: Column, warmup_h: Column, smoothing: Column
+    ) -> None:
         self._sensors = sensors
-        self._budget, self._warmup, self._smoothing = budget, warmup, smoothing
+        self._budget, self._warmup, self._warmup_h, self._smoothing = budget, warmup, warmup_h, smoothing
         self.state = State.fresh(assets, sensors)
 
     def rebaseline(self, assets: Index) -> None:
@@ -100,7 +102,8 @@ class Charts:
         here: Index | slice = slice(None) if everyone else assets
         state = self.state if everyone else self.state.take(here)
         known = np.isfinite(values)
-        warmup, smoothing = self._warmup[here], self._smoothing[here]
+        smoothing = self._smoothing[here]
+        warmup = np.maximum(self._warmup[here], np.floor(self._warmup_h[here] * 3600 / every_s))
         deviation = _chart(state, np.clip(values, -_FARTHEST, _FARTHEST), known, smoothing)
         score, contribution = np.full(assets.size, np.nan), np.full(values.shape, np.nan)
         warm = state.count >= warmup

@@ -38,7 +38,7 @@ class JointDetector:
     Args:
         assets: (asset id, ids of its sensors), ascending by asset id; no sensor twice.
         align_s: s of event time that sensors of an asset are waited for.
-        budget, warmup, every_s, smoothing: see `PARAMETERS`; one number an asset.
+        budget, warmup, warmup_h, every_s, smoothing: see `PARAMETERS`; one number an asset.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class JointDetector:
         align_s: float,
         budget: Column,
         warmup: Column,
+        warmup_h: Column,
         every_s: Column,
         smoothing: Column,
     ) -> None:
@@ -60,7 +61,14 @@ class JointDetector:
         self._kin: list[_Kin] = []
         for sensors in np.unique(number).tolist():
             here = np.flatnonzero(number == sensors)
-            charts = Charts(here.size, sensors, budget=budget[here], warmup=warmup[here], smoothing=smoothing[here])
+            charts = Charts(
+                here.size,
+                sensors,
+                budget=budget[here],
+                warmup=warmup[here],
+                warmup_h=warmup_h[here],
+                smoothing=smoothing[here],
+            )
             self._kin.append(_Kin(sensors, here, charts))
 
     @property

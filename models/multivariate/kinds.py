@@ -61,5 +61,10 @@ def build_assets(specs: Sequence[AssetSpec], *, align_s: float = 10.0) -> AssetD
     return JointDetector(
         [(spec.asset_id, spec.sensor_ids) for spec in ordered],
         align_s=align_s,
-        **columns(PARAMETERS, [spec.parameters for spec in ordered]),
+        **columns(PARAMETERS, [_alone(spec.parameters) for spec in ordered]),
     )
+
+
+def _alone(given: Mapping[str, float]) -> Mapping[str, float]:
+    """Who says how many samples, and not how many hours, means those samples."""
+    return {"warmup_h": 0.0, **given} if "warmup" in given else given

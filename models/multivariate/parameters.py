@@ -17,6 +17,13 @@ PARAMETERS: Mapping[str, Parameter] = {
         whole=True,
         meaning="samples learned from before the first score; they should show the asset as it usually runs",
     ),
+    "warmup_h": Parameter(
+        default=240.0,
+        low=0.0,
+        high=10_000.0,
+        meaning="hours at work before the first score, where that is longer than `warmup`; best two of the plant's"
+        " longest cycles; 0 where `warmup` is set alone",
+    ),
     "every_s": Parameter(
         default=0.0,
         low=0.0,

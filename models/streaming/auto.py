@@ -14,8 +14,8 @@ from models.streaming.state import COMMON, Setting
 __all__ = ["PARAMETERS", "AutoDetector"]
 
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
-    # A day: the rhythm that nearly every plant has.
-    {**COMMON, "warmup_h": replace(COMMON["warmup_h"], default=24.0)}
+    # A week: days differ from nights, and working days from others.
+    {**COMMON, "warmup_h": replace(COMMON["warmup_h"], default=168.0)}
 )
 
 

@@ -82,10 +82,6 @@ class _Instants:
         return self.features[:, :, : self.kinds]
 
     @property
-    def errors_in_two_horizons(self) -> npt.NDArray[np.float64]:
-        return self.features[:, :, 2 * self.kinds + 1]
-
-    @property
     def age(self) -> npt.NDArray[np.float64]:
         return self.features[:, :, 2 * self.kinds + 2 :][:, :, : self.due.shape[2]]
 
@@ -147,8 +143,11 @@ def read_events(folder: Path) -> Events:
     )
 
 
-def assess(folder: Path, *, seed: int, watch: Callable[[str], None]) -> Assessment:
+def assess(folder: Path, *, seed: int, watch: Callable[[str], None], effort: float = 1.0) -> Assessment:
     """Learn from the first two thirds of the time, and judge what is foretold in the last.
+
+    Args:
+        effort: as for `FailureForecast.fit`; the default is what is assessed.
 
     Raises:
         ConfigurationError: files are missing or not of this layout, or a component fails too seldom to learn from.
@@ -160,12 +159,12 @@ def assess(folder: Path, *, seed: int, watch: Callable[[str], None]) -> Assessme
     earlier = np.floor(_TRAINED * cut / 24) * 24
     try:
         watch("learning from the first part of the training time, to choose the limit on the rest of it")
-        first = _fit(instants.between(0, earlier - HORIZON_H), seed)
+        first = _fit(instants.between(0, earlier - HORIZON_H), seed, effort)
         held = instants.between(earlier + HORIZON_H, cut - HORIZON_H)
         limit = limit_of_best_f1(_chance(first, held), held.due)
         watch("learning from all of the training time")
         train = instants.between(0, cut - HORIZON_H)
-        model = _fit(train, seed)
+        model = _fit(train, seed, effort)
     except ValueError as error:
         raise ConfigurationError(f"{str(folder)!r} has too few events: {error}") from error
     asked = instants.between(cut + HORIZON_H, np.inf)
@@ -298,11 +297,10 @@ def _instants(events: Events) -> _Instants:
     )
 
 
-def _fit(instants: _Instants, seed: int) -> FailureForecast:
+def _fit(instants: _Instants, seed: int, effort: float) -> FailureForecast:
     components = instants.due.shape[2]
     features = instants.features.reshape(-1, instants.features.shape[2])
-    quiet = instants.errors_in_two_horizons.ravel() == 0
-    return FailureForecast.fit(features, instants.due.reshape(-1, components), quiet=quiet, seed=seed)
+    return FailureForecast.fit(features, instants.due.reshape(-1, components), seed=seed, effort=effort)
 
 
 def _chance(model: FailureForecast, instants: _Instants) -> npt.NDArray[np.float64]:

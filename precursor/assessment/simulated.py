@@ -12,6 +12,7 @@ from models.contract import ALARM
 from models.multivariate.kinds import AssetSpec, build_assets
 from models.operating import RunningGate
 from models.sensor_faults import SensorFault, SensorFaults, is_sensor
+from precursor.plantfile.model_entries import ANOMALY_DELAY_S
 from simulators.runs import Run
 from telemetry.batch import ReadingBatch
 from telemetry.quality import usable
@@ -33,8 +34,6 @@ DETECTOR = "auto"
 """on every sensor"""
 LEARNING_D = 14.0
 """time in which nothing is wrong and alarms are not judged: the detectors set their limits in it"""
-_ON_DELAY_S = 300.0
-"""a score has to be high, and low again, for so long: as the rules that `detectors: auto` makes say"""
 _QUIET_S = 86_400.0
 """an alarm that comes back sooner after it went is the same story"""
 _DAY_US = 86_400_000_000
@@ -79,6 +78,9 @@ class Watched:
     learned_at: int
     """µs since 1970: alarms are judged from here on"""
     alarms: tuple[Alarm, ...]
+    """of the machine's score"""
+    of_sensors: tuple[tuple[int, int], ...]
+    """what alarms on the scores of its sensors, one by one, would have been"""
     findings: tuple[Finding, ...]
     running: npt.NDArray[np.bool_]
     """(instants) at work, and settled"""
@@ -173,7 +175,8 @@ class _Plant:
 
 
 def alarms_of(time: Times, high: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Alarms of one score: raised when it stayed high for the delay, over when it stayed low for it.
+    """Alarms of one score: raised when it stayed high for the delay, over when it stayed low for it, as by the rules
+    that `detectors: auto` makes.
 
     Args:
         high: the score is an anomaly, by instant.
@@ -181,7 +184,7 @@ def alarms_of(time: Times, high: npt.NDArray[np.bool_], known: npt.NDArray[np.bo
     """
     at = np.flatnonzero(known)
     edges = np.flatnonzero(np.diff(high[at].astype(np.int8), prepend=0, append=0))
-    delay = round(_ON_DELAY_S * 1e6)
+    delay = round(ANOMALY_DELAY_S * 1e6)
     found: list[tuple[int, int]] = []
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         raised = int(time[at[begin]]) + delay
@@ -214,7 +217,9 @@ def _watched(
     findings: tuple[Finding, ...],
 ) -> Watched:
     learned_at = int(run.time[0]) + round(LEARNING_D * _DAY_US)
-    of_score = [(span, row) for row in range(high.shape[0]) for span in alarms_of(run.time, high[row], known[row])]
+    spans = [(span, row) for row in range(high.shape[0]) for span in alarms_of(run.time, high[row], known[row])]
+    # One alarm a machine, on the score of all its sensors together: what `detectors: auto` makes.
+    of_score = [each for each in spans if each[1] == len(run.points)]
     alarms = []
     for begin, end in episodes([span for span, _ in of_score]):
         blamed = _blamed(run, begin, [each for each in of_score if begin <= each[0][0] <= begin + 1], top)
@@ -226,6 +231,7 @@ def _watched(
         run=run,
         learned_at=learned_at,
         alarms=tuple(alarms),
+        of_sensors=tuple(episodes([span for span, row in spans if row < len(run.points)])),
         findings=findings,
         running=settled,
         known=float((known.any(axis=0) & after).sum() / max(after.sum(), 1)),

@@ -65,9 +65,9 @@ _NOTES = (
         " it needs longer than a run to begin."
     ),
     (
-        "The runs are not unseen: the method and its constants (how far values count, how wide sigma may grow, how much is"
-        " shrunk) were chosen from theory, but with these runs in sight, and dozens of variants were looked at. Most had"
-        " 16 to 21 of the 21 events at 1 to 2.5 false alarms an hour, so expect as much of others, not the figures above."
+        "The runs are not unseen: the method and its constants (how far values count, how wide sigma may grow, how much"
+        " is shrunk) come from theory, but with these runs in sight, and dozens of variants were looked at. Most had 16"
+        " to 21 of the 21 events at 0.5 to 3.5 false alarms an hour: expect that of others, not the figures above."
     ),
     (
         "What the choice of the smoothing is worth: of {smoothings}, the one with the best average precision on every"

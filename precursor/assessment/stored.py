@@ -31,7 +31,7 @@ from telemetry.plant import AssetState, Plant, Sensor, SensorKind
 from telemetry.plant_store import load_plant
 from telemetry.sql import load_queries
 
-__all__ = ["Asked", "assess_stored"]
+__all__ = ["Asked", "assess_stored", "chosen_scores", "known_failures", "plain_rules", "score_rule"]
 
 _SQL = load_queries("precursor.assessment")
 _SCORES = ("score", "anomaly")
@@ -65,13 +65,13 @@ async def assess_stored(
         ConfigurationError: no score is left by the patterns, or the labels cannot be read.
     """
     plant = await load_plant(connection)
-    scores = _chosen(plant, asked)
-    ruled = rules_in_force(plant, [_rule(number, each, plant) for number, each in enumerate(scores, 1)])
-    failures = await _failures(connection, plant, asked, ruled)
+    scores = chosen_scores(plant, asked, _stored_scores(plant))
+    ruled = rules_in_force(plant, [score_rule(number, each, plant) for number, each in enumerate(scores, 1)])
+    failures = await known_failures(connection, plant, asked, ruled)
     watch(f"{len(scores):,} scores")
     alarms = await _alarms(connection, asked, ruled.rules)
     watch("the same by plain limits")
-    plain = await _alarms(connection, asked, await _plain_rules(connection, asked, plant, scores))
+    plain = await _alarms(connection, asked, await plain_rules(connection, asked, plant, scores))
     watch("prognoses")
     judged = Judged(
         begin=asked.begin,
@@ -86,15 +86,23 @@ async def assess_stored(
     return judged.assessment()
 
 
-def _chosen(plant: Plant, asked: Asked) -> list[Sensor]:
-    """Score sensors that the patterns leave."""
-    lines = rules_in_force(plant, ()).machine_of
-    assets, sensors = plant.asset_by_id, {sensor.id: sensor for sensor in plant.sensors}
+def _stored_scores(plant: Plant) -> list[Sensor]:
     scores = [sensor for sensor in plant.sensors if sensor.computed in _SCORES]
     if not scores:
         raise ConfigurationError(
             "the plant has no score: give a sensor or an asset a detector in the plant file, and apply it"
         )
+    return scores
+
+
+def chosen_scores(plant: Plant, asked: Asked, scores: Sequence[Sensor]) -> list[Sensor]:
+    """Those of some score sensors that the patterns leave.
+
+    Raises:
+        ConfigurationError: none is left.
+    """
+    lines = rules_in_force(plant, ()).machine_of
+    assets, sensors = plant.asset_by_id, plant.sensor_by_id
 
     def fits(names: Collection[str], patterns: Sequence[str]) -> bool:
         return not patterns or any(fnmatch.fnmatchcase(name, each) for name in names for each in patterns)
@@ -116,7 +124,8 @@ def _chosen(plant: Plant, asked: Asked) -> list[Sensor]:
     return chosen
 
 
-def _rule(number: int, score: Sensor, plant: Plant) -> Rule:
+def score_rule(number: int, score: Sensor, plant: Plant) -> Rule:
+    """The rule whose alarms are those of a score. It is named like the detector."""
     return Rule(
         id=number,
         name=_kind(score, plant),
@@ -132,7 +141,7 @@ def _rule(number: int, score: Sensor, plant: Plant) -> Rule:
 
 def _kind(score: Sensor, plant: Plant) -> str:
     """Name of the detector that made it."""
-    source = next((sensor for sensor in plant.sensors if sensor.id == score.source_id), None)
+    source = None if score.source_id is None else plant.sensor_by_id[score.source_id]
     asset = plant.asset_by_id[score.asset_id]
     for holder in (score, source, asset):
         if holder is not None and holder.detector is not None:
@@ -140,7 +149,7 @@ def _kind(score: Sensor, plant: Plant) -> str:
     return score.computed
 
 
-async def _failures(
+async def known_failures(
     connection: asyncpg.Connection, plant: Plant, asked: Asked, ruled: RuleSet
 ) -> tuple[Failure, ...] | None:
     """Those of assets that are scored, or that scored ones are a part of; None: nobody says when anything failed."""
@@ -185,10 +194,11 @@ async def _alarms(connection: asyncpg.Connection, asked: Asked, rules: Sequence[
     return passed.run.finish(asked.end)
 
 
-async def _plain_rules(
+async def plain_rules(
     connection: asyncpg.Connection, asked: Asked, plant: Plant, scores: Sequence[Sensor]
 ) -> list[Rule]:
-    sensors = {sensor.id: sensor for sensor in plant.sensors}
+    """What one would set by hand on the sensors that these scores are of, after the first tenth of the range."""
+    sensors = plant.sensor_by_id
     sources = {each.source_id for each in scores if each.source_id is not None}
     for each in scores:
         if each.source_id is None and (spec := plant.asset_by_id[each.asset_id].detector) is not None:

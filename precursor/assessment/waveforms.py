@@ -51,7 +51,8 @@ _ABOUT = (
     "`models.vibration` with its defaults: squared envelopes of 1 to 15 bands of a block of 1 s, the first four lines"
     " of each fault frequency within 1.5 % slip, against what noise makes in one of 10,000 blocks and what the block"
     " itself shows where no fault is. A recording has a fault if most of its blocks have; which one is read from the"
-    " mean of their spectra. Nothing is learned from recordings, and no constant is fitted to them. But that an"
+    " mean of their spectra. Nothing is learned from recordings; taper, notch, slip and the vote of blocks were"
+    " chosen with these recordings and synthetic ones in view, so their own figures are no proof. That an"
     " element is named where both rings are struck alike was thought of when looking at one of them (CWRU, ball, 0.007"
     " in, no load), whose ball shows no line of its own: how often it holds elsewhere is not known from these."
 )

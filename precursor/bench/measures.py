@@ -210,7 +210,7 @@ _MEASURES = (
     ),
     Measure(
         name="detect.auc_pr",
-        unit="",
+        unit="area",
         work="area under the precision-recall curve of the default detector on labelled readings: shifts and drifts of"
         " white to slowly wandering noise, after a normal stretch, over all sensors together",
         limit="river's HalfSpaceTrees on the same readings, the better of learning on and frozen after that stretch",

@@ -10,13 +10,14 @@ from precursor.settings import Settings
 __all__ = ["unknown_names"]
 
 _PREFIX = "PRECURSOR_"
-# Of other parts than `Settings`: the boards' push, the containers, the tests.
+# Of other parts than `Settings`: recorded data for `evaluate`; the boards' push, the containers, the tests.
+_DATA = "PRECURSOR_DATA"
 _OTHERS = ("PRECURSOR_GRAFANA_", "PRECURSOR_DB_", "PRECURSOR_TEST_")
 
 
 def unknown_names(names: Iterable[str]) -> list[tuple[str, str | None]]:
     """The names that no setting has, each with the closest that one has; None where nothing comes close."""
-    known = set(_names(Settings, _PREFIX))
+    known = {*_names(Settings, _PREFIX), _DATA}
     found = []
     for name in sorted(names):
         upper = name.upper()

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ __all__ = ["evaluate"]
 
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 _DATA = "../shared/data"
-_OF_STORED = ("begin", "end", "assets", "classes", "sensors", "labels")
+_OF_STORED = ("begin", "end", "replay", "plant", "assets", "classes", "sensors", "labels")
 
 
 @click.command()
@@ -37,6 +38,12 @@ _OF_STORED = ("begin", "end", "assets", "classes", "sensors", "labels")
 )
 @click.option("--from", "begin", type=_MOMENT, metavar="TIME", help="First moment of stored scores, UTC.")
 @click.option("--to", "end", type=_MOMENT, metavar="TIME", help="Moment before which they end, UTC.")
+@click.option("--replay", is_flag=True, help="Not stored scores: run the detectors over stored readings of that time.")
+@click.option(
+    "--plant",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --replay: the detectors of this plant file  [default: those in the database].",
+)
 @click.option("--asset", "assets", multiple=True, metavar="PATTERN", help="Only these assets and their parts; * and ?.")
 @click.option("--class", "classes", multiple=True, metavar="PATTERN", help="Only assets of these classes.")
 @click.option("--sensor", "sensors", multiple=True, metavar="PATTERN", help="Only scores of these names.")
@@ -62,6 +69,8 @@ def evaluate(
     data: Path | None,
     begin: datetime | None,
     end: datetime | None,
+    replay: bool,
+    plant: Path | None,
     assets: tuple[str, ...],
     classes: tuple[str, ...],
     sensors: tuple[str, ...],
@@ -77,23 +86,27 @@ def evaluate(
     DATASET is skab, femto, waveforms, cmapss, azure, simulator or detectors, or `all`: labelled data. Everything runs
     with its defaults and sets its own limits.
 
-    Without DATASET the scores that are stored in the database, --from --to, are held against known failures.
+    Without DATASET the scores that are stored in the database, --from --to, are held against known failures; with
+    --replay those that the detectors would have given, had they been switched on at --from. Nothing is written.
 
     See docs/evaluation.md.
     """
     from precursor.assessment.card import write_card
     from precursor.assessment.text import print_assessment
 
-    given = [name for name in _OF_STORED if context.params[name] not in (None, ())]
+    given = [name for name in _OF_STORED if context.params[name] not in (None, (), False)]
     if dataset is not None and given:
         raise click.UsageError(f"{dataset} is recorded data; --from, --to and what narrows them are for stored scores")
+    if plant is not None and not replay:
+        raise click.UsageError("--plant says which detectors to replay: give --replay too")
     started = time.monotonic()
     left_out: dict[str, str] = {}
     with _status() as watch:
         if dataset is not None:
             found = list(_recorded(dataset, data, seed, watch, left_out))
         else:
-            found = [_stored(_asked(begin, end, assets, classes, sensors, labels, horizon), watch)]
+            asked = _asked(begin, end, assets, classes, sensors, labels, horizon)
+            found = [_replayed(_past(asked), plant, watch) if replay else _stored(asked, watch)]
         if cards is not None:
             for each in (part for assessment, _ in found for part in (assessment, *assessment.parts)):
                 watch(f"drawing {each.dataset}")
@@ -179,6 +192,36 @@ def _stored(asked: "Asked", watch: "Watch") -> "tuple[Assessment, float]":
     return with_connection(work), time.monotonic() - begun
 
 
+def _past(asked: "Asked") -> "Asked":
+    """As far as it is over: of the rest there are no readings, and no machine ran."""
+    now = datetime.now(UTC)
+    if asked.begin >= now:
+        raise click.BadParameter(
+            f"--from {asked.begin:%Y-%m-%d %H:%M:%S} lies in the future: no readings are stored yet"
+        )
+    return replace(asked, end=min(asked.end, now))
+
+
+def _replayed(asked: "Asked", plant: Path | None, watch: "Watch") -> "tuple[Assessment, float]":
+    from precursor.assessment.replayed import assess_replayed
+    from precursor.plantfile.reader import open_plant_file
+    from precursor.settings import read_settings
+
+    definition = None
+    if plant is not None:
+        file = open_plant_file(plant)
+        if file.has_rules_alone:
+            raise ConfigurationError(f"{plant.name} has no sites, so no detectors: name a whole plant file")
+        definition = file.definition()
+    evaluation = read_settings().evaluation
+
+    async def work(connection: "asyncpg.Connection") -> "Assessment":
+        return await assess_replayed(connection, asked, definition, evaluation=evaluation, watch=watch)
+
+    begun = time.monotonic()
+    return with_connection(work), time.monotonic() - begun
+
+
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
@@ -191,6 +234,8 @@ def _command(context: click.Context) -> str:
     words = [
         *([given["dataset"]] if given["dataset"] is not None else []),
         *(f"--{name} {_utc(at):%Y-%m-%dT%H:%M:%S}" for name, at in moments.items() if at is not None),
+        *(["--replay"] if given["replay"] else []),
+        *([f"--plant {given['plant'].name}"] if given["plant"] is not None else []),
         *(f"--{name} '{each}'" for name, found in patterns.items() for each in found),
         *([f"--labels {given['labels'].name}"] if given["labels"] is not None else []),
     ]

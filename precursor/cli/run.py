@@ -45,7 +45,8 @@ def up(plant: Path | None) -> None:
 
     with parts.database(settings) as dsn, parts.broker(settings) as mqtt:
         _log.info("up", broker=f"{mqtt.host}:{mqtt.port}", data=str(settings.data_dir.absolute()))
-        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=True, api=True, analysis=True, prepare=partial(prepare, dsn)))
+        check = partial(prepare, dsn)
+        asyncio.run(run(settings, dsn=dsn, mqtt=mqtt, scheduler=True, api=True, analysis=True, prepare=check))
 
 
 @click.command()

@@ -198,7 +198,9 @@ class Computed:
         detector = self._own_detector(wanted)
         if detector is None and is_automatic and entry.detector is None and self._detectors.sensors == "auto":
             detector = DetectorSpec(kind="auto", parameters=self._budget())
-            self.scores.append(f"{name}.score")
+            # One alarm a machine: of what goes into its score, that is the one.
+            if f"{self._owner.get(name)}.anomaly" not in self.scores:
+                self.scores.append(f"{name}.score")
         vibration = self._vibration(wanted)
         sensor = replace(wanted.sensor, detector=detector, vibration=vibration)
         yield sensor

@@ -8,11 +8,14 @@ from precursor.plantfile.machine_entries import BearingList
 from precursor.plantfile.scalars import PERIOD, Entry, Limit, Name, Seconds
 
 __all__ = [
-    "AnomalyAlarm", "AnomalyAlarmEntry", "AssetDetector", "AssetDetectorEntry", "Detector", "DetectorEntry",
-    "Detectors", "DetectorsEntry", "RemainingLife", "RemainingLifeEntry", "Vibration", "VibrationEntry",
+    "ANOMALY_DELAY_S", "AnomalyAlarm", "AnomalyAlarmEntry", "AssetDetector", "AssetDetectorEntry", "Detector",
+    "DetectorEntry", "Detectors", "DetectorsEntry", "RemainingLife", "RemainingLifeEntry", "Vibration",
+    "VibrationEntry",
 ]  # fmt: skip
 
 _AUTO = "auto or off"
+ANOMALY_DELAY_S = 3600.0
+"""on- and off-delay of automatic alarms: what is soon over is nothing to maintain"""
 
 
 def _short(**words: dict[str, Any]) -> BeforeValidator:
@@ -69,7 +72,7 @@ class AnomalyAlarmEntry(Entry):
     """The rules that automatic detectors get by themselves."""
 
     off: bool = Field(False, description="true or false")
-    on_delay: Seconds = Field(300.0, description=PERIOD)
+    on_delay: Seconds = Field(ANOMALY_DELAY_S, description=PERIOD)
     priority: Literal["low", "medium", "high"] = Field("low", description="low, medium or high")
     failure_mode: Name | None = Field(None, description="what the alarm points to, written like a name")
     job_plan: str | None = Field(None, description="the name of a job plan of this file")

@@ -45,7 +45,32 @@ INSERT INTO sensor (name, asset_id, kind, quantity, unit, computed, source_id) V
     ('P-101.vibration.score', 1, 'derived', 'score', 'dimensionless', 'score', 1),
     ('P-102.vibration', 2, 'measured', 'velocity_rms', 'mm/s', '', NULL),
     ('P-102.state', 2, 'state', 'state', '', '', NULL),
-    ('F''1.kurtosis', 3, 'measured', 'kurtosis', 'dimensionless', '', NULL);
+    ('F''1.kurtosis', 3, 'measured', 'kurtosis', 'dimensionless', '', NULL),
+    ('P-101.anomaly', 1, 'derived', 'anomaly score', '', 'anomaly', NULL),
+    ('P-101.pumps', 1, 'derived', 'anomaly score', '', 'model', NULL),
+    ('P-101.vibration.contribution', 1, 'derived', 'share', '', 'contribution', 1),
+    ('P-101.temperature.contribution', 1, 'derived', 'share', '', 'contribution', 2),
+    ('P-101.vibration.velocity_rms', 1, 'derived', 'velocity rms', 'mm/s', 'velocity_rms', 1),
+    ('P-101.vibration.bpfo_2', 1, 'derived', 'bpfo 2', 'm/s**2', 'bpfo_2', 1),
+    ('P-101.vibration.bpfo_2_score', 1, 'derived', 'bpfo 2 score', '', 'bpfo_2_score', 1),
+    ('P-101.vibration.remaining_life', 1, 'derived', 'remaining life', 'd', 'remaining_life', 1),
+    ('P-101.vibration.remaining_life_p10', 1, 'derived', 'remaining life', 'd', 'remaining_life_p10', 1),
+    ('P-101.vibration.remaining_life_p90', 1, 'derived', 'remaining life', 'd', 'remaining_life_p90', 1),
+    ('P-101.temperature.remaining_life', 1, 'derived', 'remaining life', 'd', 'remaining_life', 2),
+    ('P-101.temperature.sensor_fault', 1, 'derived', 'sensor fault', '', 'sensor_fault', 2);
+INSERT INTO model (name, version, task, asset_class, state, artefact, sha256, metadata) VALUES
+    ('pumps', 1, 'anomaly', 'pump', 'retired', '', sha256('1'), '{"assets": ["P-101"]}'),
+    ('pumps', 2, 'anomaly', 'pump', 'active', '', sha256('2'), '{"assets": ["P-101"]}'),
+    ('fans', 1, 'anomaly', 'fan', 'active', '', sha256('3'), '{"assets": ["X-9"]}');
+INSERT INTO model_watch (model_id, begin_at, end_at, drift, performance) VALUES
+    (2, %(begin)s, %(fault)s, '{"vibration": 0.9}', '{}'),
+    (2, %(begin)s, %(end)s, '{"vibration": 0.3, "temperature": 0.1}', '{"alarms_per_asset_month": 0.5}');
+INSERT INTO prognosis (asset_id, sensor_id, failure_mode, method, made_at, p10_s, p50_s, p90_s, reason, outcome,
+                       outcome_at) VALUES
+    (1, 1, 'bearing_wear', 'trend', %(begin)s::timestamptz - interval '1 day', NULL, NULL, NULL, 'no trend', NULL,
+     NULL),
+    (1, 1, 'bearing_wear', 'trend', %(begin)s, 3600, 7200, 9000, '', 'failed', %(begin)s::timestamptz + interval '2 h'),
+    (1, NULL, '', 'age', %(fault)s, 60, 120, 180, '', NULL, NULL);
 INSERT INTO rule (name, subject, asset_id, sensor_id, unit, high, low, priority, failure_mode) VALUES
     ('unlike-before', 'P-101.vibration.score', 1, 4, 'dimensionless', 8, NULL, 2, 'bearing_wear'),
     ('vibration-severe', 'P-101.vibration', 1, 1, 'mm/s', 7.1, NULL, 3, 'bearing_wear'),
@@ -121,6 +146,24 @@ def _readings() -> ReadingBatch:
             *(ReadingBatch.of(times, np.full(times.size, sensor), value) for sensor, value in columns.items()),
             # A state that is only reported when it changes, and changed before anything the board shows.
             ReadingBatch.of([to_micros(BEGIN - timedelta(days=9))], [6], [1.0]),
+            # What models say of P-101.
+            *(
+                ReadingBatch.of([to_micros(at) for at in moments], [sensor] * len(moments), value)
+                for sensor, moments, value in (
+                    (8, (BEGIN, FAULT), [0.4, 2.5]),
+                    (9, (BEGIN, FAULT), [0.1, 0.2]),
+                    (10, (FAULT,), [0.8]),
+                    (11, (FAULT,), [0.2]),
+                    (12, (BEGIN, FAULT), [2.0, 6.0]),
+                    (13, (BEGIN, FAULT), [0.1, 3.0]),
+                    (14, (BEGIN, FAULT), [0.1, 9.0]),
+                    (15, (FAULT,), [5.0]),
+                    (16, (FAULT,), [3.0]),
+                    (17, (FAULT,), [9.0]),
+                    (18, (FAULT,), [4.0]),
+                    (19, (BEGIN - timedelta(days=2), FAULT, END), [3.0, 0.0, 4.0]),
+                )
+            ),
             # Bad values never show: neither as a reading nor as a state.
             ReadingBatch.of([to_micros(BEGIN) + 1] * 2, [1, 3], [1e6, 2.0], [2, 2]),
         ]
@@ -290,7 +333,7 @@ async def test_readings_are_the_same_means_and_scores_the_same_peaks_from_whatev
         end,
     )
     means = {(row["time"], row["name"]): row["mean"] for row in by_hand if row["kind"] == "measured"}
-    peaks = {(row["time"], row["name"]): row["peak"] for row in by_hand if row["kind"] == "derived"}
+    peaks = {(row["time"], row["name"]): row["peak"] for row in by_hand if row["name"].endswith(".score")}
     _, rows = await _ask(connection, _sql("Readings A"), question)
     assert {(row["time"], row["metric"].split(" [")[0]): row["value"] for row in rows} == pytest.approx(means)
     _, rows = await _ask(connection, _sql("Anomaly scores A"), question)
@@ -325,6 +368,89 @@ async def test_alarm_that_began_before_the_range_begins_with_it(connection: asyn
         (FAULT, "vibration-severe: P-102.vibration", 0),
         (END, "vibration-severe: P-101.vibration", 0),
     ]
+
+
+async def test_a_machines_scores_are_shown_with_what_they_come_from(connection: asyncpg.Connection) -> None:
+    _, rows = await _ask(connection, _sql("Anomaly of the machine A"))
+    assert [tuple(row) for row in rows] == [
+        (BEGIN, "P-101.anomaly", 0.4),
+        (BEGIN, "P-101.pumps", 0.1),
+        (FAULT, "P-101.anomaly", 2.5),
+        (FAULT, "P-101.pumps", 0.2),
+    ]
+    _, rows = await _ask(connection, _sql("Anomaly of the machine B"))
+    assert [tuple(row) for row in rows] == [(BEGIN, "limit", 1.0), (END, "limit", 1.0)]
+    _, rows = await _ask(connection, _sql("What it comes from A"))
+    assert [tuple(row) for row in rows] == [(FAULT, "P-101.temperature", 0.2), (FAULT, "P-101.vibration", 0.8)]
+    _, rows = await _ask(connection, _sql("Score of each sensor A"))
+    assert {row["metric"] for row in rows} == {"P-101.vibration"}
+
+
+async def test_vibration_is_severity_and_the_blows_of_bearings(connection: asyncpg.Connection) -> None:
+    _, rows = await _ask(connection, _sql("Vibration A"))
+    assert [tuple(row) for row in rows] == [
+        (time, metric, value)
+        for time, outer, velocity in ((BEGIN, 0.1, 2.0), (FAULT, 3.0, 6.0))
+        for metric, value in (
+            ("P-101.vibration.bpfo_2 [m/s**2]", outer),
+            ("P-101.vibration.velocity_rms [mm/s]", velocity),
+        )
+    ]
+
+
+async def test_remaining_life_is_the_shortest_of_a_machines_trends(connection: asyncpg.Connection) -> None:
+    _, rows = await _ask(connection, _sql("Remaining life A"))
+    assert [tuple(row) for row in rows] == [(FAULT, "P10", 3.0), (FAULT, "P50", 4.0), (FAULT, "P90", 9.0)]
+
+
+@pytest.mark.parametrize("interval_ms", [10_000, 60_000, 3_600_000, 86_400_000])
+async def test_a_machines_panels_show_the_same_from_whatever_rollup_they_come(
+    connection: asyncpg.Connection, interval_ms: int
+) -> None:
+    # From whole days, so that the range cuts no bucket of a rollup.
+    question = Question(
+        begin=BEGIN.replace(hour=0),
+        end=END.replace(hour=23, minute=59, second=59),
+        interval_ms=interval_ms,
+        variables=EVERYTHING.variables,
+    )
+    highest: dict[str, float] = {}
+    for panel in ("Anomaly of the machine A", "What it comes from A", "Remaining life A"):
+        _, rows = await _ask(connection, _sql(panel), question)
+        for row in rows:
+            highest[row["metric"]] = max(row["value"], highest.get(row["metric"], 0))
+    assert highest == pytest.approx(
+        {
+            "P-101.anomaly": 2.5,
+            "P-101.pumps": 0.2,
+            "P-101.temperature": 0.2,
+            "P-101.vibration": 0.8,
+            "P10": 3.0,
+            "P50": 4.0,
+            "P90": 9.0,
+        }
+    )
+
+
+async def test_a_sensor_fault_before_the_range_reaches_into_it(connection: asyncpg.Connection) -> None:
+    _, rows = await _ask(connection, _sql("Faults of sensors A"))
+    assert [tuple(row) for row in rows] == [
+        (BEGIN, "P-101.temperature", 3.0),
+        (FAULT, "P-101.temperature", 0.0),
+        (END, "P-101.temperature", 4.0),
+    ]
+
+
+async def test_prognoses_and_models_are_those_of_the_machine(connection: asyncpg.Connection) -> None:
+    _, rows = await _ask(connection, _sql("Prognoses A"))
+    assert [(row["Made"], row["Method"], row["P50"], row["Outcome"], row["Lasted"]) for row in rows] == [
+        (FAULT, "age", 120, None, None),
+        (BEGIN, "trend", 7200, "failed", 7200),
+    ]
+    _, rows = await _ask(connection, _sql("Trained models A"))
+    assert [
+        (row["Model"], row["Version"], row["Looked at until"], row["Drift"], row["Alarms a month"]) for row in rows
+    ] == [("pumps", 2, END, 0.3, 0.5)]
 
 
 async def test_active_alarms_leave_out_those_that_ended(connection: asyncpg.Connection) -> None:

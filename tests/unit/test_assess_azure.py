@@ -76,7 +76,7 @@ def test_alarms_are_counted_by_instant_by_failure_and_by_episode(tmp_path: Path)
 
 
 def test_a_sample_of_machines_is_foretold_in_time_and_the_component_named(recorded_data: Path, tmp_path: Path) -> None:
-    assessment = assess(sample(recorded_data, tmp_path, 15), seed=0, watch=quiet)
+    assessment = assess(sample(recorded_data, tmp_path, 15), seed=0, watch=quiet, effort=0.4)
     figures = {figure.name: figure for figure in assessment.figures}
     assert figures["precision"].value > 0.7 > 2 * figures["precision"].baselines["last_error"]
     assert figures["recall"].value > 0.7 > figures["recall"].baselines["random"]

@@ -101,7 +101,7 @@ def test_a_sample_of_turbofans_is_foretold_better_than_by_ridge_regression(recor
         seed=0,
         watch=quiet,
         members=1,
-        effort=0.1,
+        effort=0.05,
     ).figures
     assert figure.value < figure.baselines["ridge"] < figure.baselines["mean"]
 

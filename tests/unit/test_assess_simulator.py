@@ -14,20 +14,21 @@ from simulators.runs import simulate
 from simulators.suite import suite
 from telemetry.batch import to_micros
 
-MINUTE = 60_000_000
-DAY = 1440 * MINUTE
+STEP = 720_000_000
+"""a fifth of the delay of automatic alarms"""
+DAY = 120 * STEP
 SCENARIOS = suite(2, seed=1, interval_s=3600.0, faults=[FaultKind.OVERHEATING, SensorFaultKind.STUCK])
 
 
 def test_an_alarm_needs_a_score_that_stays_high_and_ends_when_it_stays_low() -> None:
-    time = MINUTE * np.arange(60)
+    time = STEP * np.arange(60)
     high = np.zeros(60, np.bool_)
     high[3:6] = True  # too short
-    high[10:20] = high[22:30] = True  # two minutes of low are no end
+    high[10:20] = high[22:30] = True  # two steps of low are no end
     known = np.ones(60, np.bool_)
     known[13:15] = False
-    assert alarms_of(time, high, known) == [(15 * MINUTE, 35 * MINUTE)]
-    assert alarms_of(time, np.ones(60, np.bool_), known) == [(5 * MINUTE, 64 * MINUTE)]
+    assert alarms_of(time, high, known) == [(15 * STEP, 35 * STEP)]
+    assert alarms_of(time, np.ones(60, np.bool_), known) == [(5 * STEP, 64 * STEP)]
     assert alarms_of(time, high, np.zeros(60, np.bool_)) == []
 
 
@@ -42,6 +43,7 @@ def watched(number: int, findings: tuple[Finding, ...] = ()) -> Watched:
         run=run,
         learned_at=int(run.time[0]) + 14 * DAY,
         alarms=(),
+        of_sensors=(),
         findings=findings,
         running=np.ones(run.time.size, np.bool_),
         known=1.0,
@@ -87,7 +89,7 @@ def test_a_small_assessment_has_every_figure_with_its_baselines(tmp_path: Path) 
     assessment = assess(tmp_path, seed=4, watch=told.append, runs=6, interval_s=7200.0)
     figures = {figure.name: figure for figure in assessment.figures}
     assert {"faults_detected", "median_lead_of_pf", "false_alarms_per_100_asset_months"} <= set(figures)
-    assert set(figures["faults_detected"].baselines) == {"always", "ewma_z", "iso_zone_c", "random"}
+    assert set(figures["faults_detected"].baselines) == {"always", "sensors_alone", "ewma_z", "iso_zone_c", "random"}
     assert figures["faults_detected"].baselines["always"] == 0
     assert figures["healthy_asset_months"].value > 1
     assert len(assessment.details["runs"]) == 6

@@ -12,7 +12,6 @@ from precursor.assessment import waveforms
 from precursor.assessment.recordings import read_recordings
 from precursor.assessment.synthetic_vibration import bearing_signal
 from precursor.assessment.waveforms import assess, iso_zone
-from precursor.bench.measures import MEASURES
 from precursor.bench.waveform import measure_waveform
 from rules.iso_20816 import ZONES, Foundation
 from telemetry.errors import ConfigurationError
@@ -129,7 +128,6 @@ def test_an_acceleration_has_no_zone() -> None:
             iso_zone(1.0, unit, ZONES[2, Foundation.RIGID])
 
 
-@pytest.mark.skipif("detect.waveform" not in MEASURES, reason="detect.waveform is not among the measures yet")
 async def test_the_bench_finds_the_shaft_it_put_in() -> None:
     steps: list[str] = []
     (result,) = await measure_waveform(rounds=1, watch=steps.append)

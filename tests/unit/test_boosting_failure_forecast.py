@@ -55,7 +55,7 @@ def test_the_error_that_announces_failures_is_found_and_the_others_are_not_belie
     features = [event_features(machine, TIME, horizon=HORIZON) for machine, _ in machines]
     due = [((failures > TIME[:, None]) & (failures <= TIME[:, None] + HORIZON)).any(axis=1) for _, failures in machines]
     table, label = np.concatenate(features[:6]), np.concatenate(due[:6])[:, None]
-    model = FailureForecast.fit(table, label, quiet=np.isnan(table[:, 0]), seed=0)
+    model = FailureForecast.fit(table, label, seed=0, effort=0.4)
     chance = model.chance(np.concatenate(features[6:]))[:, 0]
     alarm, true = chance >= limit_of_best_f1(model.chance(table), label), np.concatenate(due[6:])
     # The label begins 24 h before and the error comes 20 h before: a sixth cannot be known, and the rest can.
@@ -64,15 +64,15 @@ def test_the_error_that_announces_failures_is_found_and_the_others_are_not_belie
 
     back = FailureForecast.from_parts(model.estimators)
     np.testing.assert_array_equal(back.chance(table), model.chance(table))
-    again = FailureForecast.fit(table, label, quiet=np.isnan(table[:, 0]), seed=0)
+    again = FailureForecast.fit(table, label, seed=0, effort=0.4)
     np.testing.assert_array_equal(again.chance(table), model.chance(table))
 
 
-def test_leaving_out_quiet_rows_keeps_chances_what_they_are() -> None:
+def test_chances_are_how_often_it_came_true() -> None:
     generator = np.random.default_rng(0)
     table = generator.integers(2, size=(20_000, 1)).astype(np.float64)
     label = (generator.random(20_000) < np.where(table[:, 0] > 0, 0.3, 0.02))[:, None]
-    chance = FailureForecast.fit(table, label, quiet=table[:, 0] == 0).chance(np.array([[0.0], [1.0]]))[:, 0]
+    chance = FailureForecast.fit(table, label).chance(np.array([[0.0], [1.0]]))[:, 0]
     np.testing.assert_allclose(chance, [0.02, 0.3], rtol=0.2)
 
 
@@ -84,8 +84,6 @@ def test_the_limit_is_the_middle_of_the_best_ones() -> None:
 
 def test_a_component_that_never_failed_and_missing_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="component 1"):
-        FailureForecast.fit(
-            np.zeros((4, 1)), np.array([[True, False], [False, False]] * 2), quiet=np.zeros(4, np.bool_)
-        )
+        FailureForecast.fit(np.zeros((4, 1)), np.array([[True, False], [False, False]] * 2))
     with pytest.raises(StateError, match="trees"):
         FailureForecast.from_parts({})

@@ -18,11 +18,11 @@ WHERE_IT_RUNS = np.array([[0.0, 100.0], [20.0, 50.0], [42.0, 25.0]])
 """three operating conditions that settings tell apart, and that shift sensors far more than wear does"""
 
 
-def made(units: int, seed: int, *, conditions: bool = False, first_unit: int = 1) -> LifeHistories:
+def made(units: int, seed: int, *, conditions: bool = True) -> LifeHistories:
     """Units that wear exponentially until they fail; sensors: two of wear, one of the condition, one constant."""
     generator = np.random.default_rng(seed)
     parts = []
-    for unit in range(first_unit, first_unit + units):
+    for unit in range(1, units + 1):
         life = int(generator.integers(60, 140))
         age = np.arange(1.0, life + 1)
         wear = np.expm1(4 * age / life) / np.expm1(4.0) + generator.normal(0, 0.05)
@@ -40,8 +40,8 @@ def made(units: int, seed: int, *, conditions: bool = False, first_unit: int = 1
     return LifeHistories(unit=units_.astype(np.int64), age=ages, values=values, settings=settings_)
 
 
-def fitted(histories: LifeHistories, seed: int = 0) -> RemainingLifeModel:
-    return RemainingLifeModel.fit(histories, cap=CAP, seed=seed, members=1, effort=0.1)
+def fitted(histories: LifeHistories, *, seed: int = 0, effort: float = 0.1) -> RemainingLifeModel:
+    return RemainingLifeModel.fit(histories, cap=CAP, seed=seed, members=1, effort=effort)
 
 
 def rmse(predicted: npt.NDArray[np.float64], actual: npt.NDArray[np.float64]) -> float:
@@ -53,7 +53,7 @@ def model() -> RemainingLifeModel:
     return fitted(made(15, seed=1))
 
 
-def test_new_units_are_foretold_far_better_than_by_the_mean_and_their_end_lies_between_the_quantiles(
+def test_new_units_in_changing_conditions_are_foretold_far_better_than_by_the_mean_and_end_between_the_quantiles(
     model: RemainingLifeModel,
 ) -> None:
     fresh = made(15, seed=2)
@@ -63,14 +63,8 @@ def test_new_units_are_foretold_far_better_than_by_the_mean_and_their_end_lies_b
     assert 0.65 <= interval_share(actual, said.p10, said.p90) <= 0.98
 
 
-def test_operating_conditions_do_not_hide_wear() -> None:
-    fresh = made(10, seed=4, conditions=True)
-    actual = np.minimum(fresh.remaining, CAP)
-    assert rmse(fitted(made(15, seed=3, conditions=True)).predict(fresh).p50, actual) < 0.5 * actual.std()
-
-
 def test_conditions_are_found_where_settings_form_clusters_and_only_there() -> None:
-    many, one = made(5, seed=5, conditions=True), made(5, seed=5)
+    many, one = made(5, seed=5), made(5, seed=5, conditions=False)
     assert len(LifeFeatures.fit(many, np.minimum(many.remaining, CAP), seed=0).centres) == 3
     assert len(LifeFeatures.fit(one, np.minimum(one.remaining, CAP), seed=0).centres) == 1
 
@@ -144,7 +138,7 @@ def test_a_constant_sensor_is_ignored_even_when_it_moves_later(model: RemainingL
 
 def test_the_same_histories_and_seed_give_the_same_model() -> None:
     histories, fresh = made(3, seed=9), made(2, seed=10)
-    said = [fitted(histories, seed=seed).predict(fresh).p50 for seed in (3, 3, 4)]
+    said = [fitted(histories, seed=seed, effort=0.01).predict(fresh).p50 for seed in (3, 3, 4)]
     np.testing.assert_array_equal(said[0], said[1])
     assert not np.array_equal(said[0], said[2])
 

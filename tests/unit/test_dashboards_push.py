@@ -76,6 +76,7 @@ def test_board_is_put_into_a_folder_that_is_made_once(boards: Path) -> None:
         push(url, ("admin", "secret"), boards)
     assert [(board.title, board.url) for board in pushed] == [
         ("Alarm performance", f"{url}/d/precursor-alarm-performance/x"),
+        ("Machine condition", f"{url}/d/precursor-machine-condition/x"),
         ("Plant overview", f"{url}/d/precursor-plant-overview/x"),
     ]
     assert [(method, path) for method, path, _, _ in seen] == [
@@ -83,7 +84,9 @@ def test_board_is_put_into_a_folder_that_is_made_once(boards: Path) -> None:
         ("POST", "/api/folders"),
         ("POST", "/api/dashboards/db"),
         ("POST", "/api/dashboards/db"),
+        ("POST", "/api/dashboards/db"),
         ("GET", "/api/folders/precursor"),
+        ("POST", "/api/dashboards/db"),
         ("POST", "/api/dashboards/db"),
         ("POST", "/api/dashboards/db"),
     ]

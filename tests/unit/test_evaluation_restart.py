@@ -12,7 +12,7 @@ from rules.definition import Gate, Rule, Schedule, Span
 from rules.events import AlarmChange, ChangeKind
 from rules.signal import Count, Deviation, NoData, Quality, Statistic, Usage, Value, Window
 from telemetry.batch import ReadingBatch
-from telemetry.journal import Entry, Recovered, Reset, Tick
+from telemetry.journal import Entry, Rebaseline, Recovered, Reset, Tick
 from telemetry.plant import Asset, Plant, Sensor, SensorKind
 
 SECOND = 1_000_000
@@ -100,6 +100,8 @@ def told(evaluation: Evaluation, entry: Entry) -> tuple[tuple[AlarmChange, ...],
     if isinstance(entry, Tick):
         folded = evaluation.tick(entry)
         return folded.changes, folded.moved
+    if isinstance(entry, Rebaseline):
+        return evaluation.rebaseline(entry).changes, True
     folded = evaluation.reset(entry) if isinstance(entry, Reset) else evaluation.fold(evaluation.select(entry))
     return folded.changes, True
 

@@ -71,6 +71,7 @@ def test_false_alarms_of_healthy_assets_keep_to_the_budget(kind: str) -> None:
         sensors,
         budget=np.full(assets, budget),
         warmup=np.full(assets, float(warmup)),
+        warmup_h=np.zeros(assets),
         smoothing=np.full(assets, 0.1),
     )
     everyone = np.arange(assets)

@@ -213,12 +213,16 @@ def test_what_is_off_is_left_alone_and_what_has_its_own_keeps_it() -> None:
     assert set(on(plant, "anomaly")) == {"P-1.speed.score", "M-1.temp.score"}
 
 
-def test_every_automatic_score_has_a_rule_at_the_limit_that_detectors_set_themselves() -> None:
+def test_a_machine_and_a_sensor_alone_get_one_rule_each_at_the_limit_that_detectors_set_themselves() -> None:
     plan = "job_plans: [{name: look, due_within: 7 d}]\n"
     alarm = "{on_delay: 2 min, priority: medium, failure_mode: unknown, job_plan: look}"
     plant = read(more=f"detectors: {{alarm: {alarm}}}\n{plan}")
     rules = on(plant, "anomaly")
-    assert set(rules) == {"P-1.vib.score", "P-1.temp.score", "P-1.speed.score", "M-1.temp.score", "P-1.anomaly"}
+    assert set(rules) == {"M-1.temp.score", "P-1.anomaly"}, (
+        "what goes into the score of a machine has no alarm of its own"
+    )
+    apart = on(read(more="detectors: {assets: off}\n"), "anomaly")
+    assert set(apart) == {"P-1.vib.score", "P-1.temp.score", "P-1.speed.score", "M-1.temp.score"}
     rule = rules["P-1.anomaly"]
     assert (rule.high, rule.on_delay_s, rule.off_delay_s, rule.priority) == (ALARM, 120, 120, Priority.MEDIUM)
     assert (rule.failure_mode, rule.job_plan, rule.kind) == ("unknown", "look", "limit")
@@ -237,9 +241,9 @@ def test_a_sensor_fault_is_an_alarm_about_the_measurement() -> None:
 def test_a_rule_of_the_file_takes_the_place_of_the_automatic_one_and_an_asset_may_say_otherwise() -> None:
     plant = read(
         ("class: motor", "rules: {anomaly: {off: true}}"),
-        more="detectors: auto\nrules: [{name: mine, sensors: [P-1.vib.score], high: 1.5, priority: high}]\n",
+        more="detectors: {assets: off}\nrules: [{name: mine, sensors: [P-1.vib.score], high: 1.5, priority: high}]\n",
     )
-    assert set(on(plant, "anomaly")) == {"P-1.temp.score", "P-1.speed.score", "P-1.anomaly"}
+    assert set(on(plant, "anomaly")) == {"P-1.temp.score", "P-1.speed.score"}
 
 
 def test_the_sensors_behind_a_score_are_watched_for_their_quality() -> None:

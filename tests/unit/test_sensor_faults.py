@@ -97,7 +97,7 @@ def turns_bad(signals: Signals, sensor: int) -> None:
         signals.quality[row, begin : begin + 30] = Quality.BAD
 
 
-@pytest.mark.parametrize("sensor", [12, 15])
+@pytest.mark.parametrize("sensor", [15])
 @pytest.mark.parametrize(
     ("breaks", "kind"),
     [

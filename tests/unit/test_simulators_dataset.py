@@ -51,7 +51,9 @@ def test_readings_are_those_of_the_runs_as_other_commands_read_them(folder: Path
             mine = frame[frame.sensor == f"{scenario.asset}.{point.name}"]
             sent = np.isfinite(values)
             np.testing.assert_array_equal(mine.value, values[sent])
-            np.testing.assert_array_equal(mine.time.dt.tz_localize(None).to_numpy().astype("M8[us]").astype(np.int64), run.time[sent])
+            np.testing.assert_array_equal(
+                mine.time.dt.tz_localize(None).to_numpy().astype("M8[us]").astype(np.int64), run.time[sent]
+            )
             assert (mine.quality == "bad").sum() == (quality[sent] == 2).sum()
     states = frame[frame.sensor == "M-000.state"]
     assert AssetState.FAILED in set(states.value.astype(int))

@@ -60,7 +60,7 @@ def conditioned(batch: ReadingBatch) -> Values:
     seen = ContextTwins({VIBRATION: SPEED}).attach(batch)
     seen = seen.take(seen.sensor_id != SPEED).sorted()
     scores = kinds.build("conditioned", [(VIBRATION, {"warmup": 2000})]).score(seen)
-    return scores[seen.sensor_id == VIBRATION]
+    return np.asarray(scores[seen.sensor_id == VIBRATION], np.float64)
 
 
 def test_a_baseline_that_knows_the_speed_sees_what_the_speed_hides() -> None:

@@ -36,7 +36,7 @@ def test_the_limit_of_gumbel_maxima_is_their_quantile_and_a_margin_that_shrinks_
             kept(np.random.default_rng(seed).gumbel(10.0, 2.0, count), 10).limit(ONE, per_reading=np.array([1e-5]))[0]
             for seed in range(100)
         ]
-        return float(np.mean(found)) - (10.0 - 2.0 * np.log(-np.log1p(-1e-4)))
+        return float(np.mean(found) - (10.0 - 2.0 * np.log(-np.log1p(-1e-4))))
 
     assert 0 < excess(BLOCKS - 1) < excess(8)
 
@@ -80,7 +80,11 @@ def test_false_alarms_of_normal_time_are_about_as_many_as_budgeted(values: objec
     column = 20.0 + values()
     time = np.tile(np.arange(column.shape[1]) * STEP_S * 1_000_000, SENSORS)
     batch = ReadingBatch.of(time, np.repeat(np.arange(SENSORS), column.shape[1]), column.ravel())
-    scores = AutoDetector(np.arange(SENSORS, dtype=np.int32), budget=budget).score(batch).reshape(column.shape)
+    scores = (
+        AutoDetector(np.arange(SENSORS, dtype=np.int32), budget=budget, warmup_h=24.0)
+        .score(batch)
+        .reshape(column.shape)
+    )
     above = np.nan_to_num(scores) >= 1
     episodes = int((above[:, 1:] & ~above[:, :-1]).sum())
     expected = budget * SENSORS * (DAYS - 1) / 365.25

@@ -1,3 +1,4 @@
+DELETE FROM evaluation_checkpoint WHERE name LIKE 'detector/%';
 DELETE FROM evaluation_journal WHERE kind = 'rebaseline';
 ALTER TABLE evaluation_journal
     DROP CONSTRAINT evaluation_journal_kind_check,
@@ -12,7 +13,7 @@ ALTER TABLE evaluation_request
 DROP TABLE prognosis, model_watch, model_event, model, analysis_progress, computed_batch;
 
 -- What the older schema has no place for keeps its readings, and is out of use.
-UPDATE sensor SET kind = 'measured', retired_at = coalesce(retired_at, now()), topic = NULL
+UPDATE sensor SET kind = 'measured', computed = '', source_id = NULL, retired_at = coalesce(retired_at, now()), topic = NULL
 WHERE kind = 'derived' AND (source_id IS NULL OR computed <> 'score');
 UPDATE sensor SET source_id = NULL WHERE kind <> 'derived';
 UPDATE sensor SET origin = 'provision' WHERE origin = 'model';

@@ -37,6 +37,16 @@ CREATE TABLE analysis_progress (
     PRIMARY KEY (task, subject)
 );
 
+-- Detectors measure otherwise now: what they had learned means nothing to them, they warm up anew.
+DELETE FROM evaluation_checkpoint WHERE name LIKE 'detector/%';
+-- What they set themselves now is not set for them any more.
+UPDATE sensor
+SET detector = jsonb_set(detector, '{parameters}', (detector -> 'parameters')
+    - '{smoothing,gate,learning_rate,clip,reach,relative_floor}'::text[])
+WHERE detector ->> 'kind' = 'ewma';
+UPDATE sensor SET detector = jsonb_set(detector, '{parameters}', (detector -> 'parameters') - 'gate')
+WHERE detector ->> 'kind' = 'half_space_trees';
+
 -- Models -----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE model (
@@ -105,6 +115,7 @@ CREATE TABLE prognosis (
     CHECK ((outcome IS NULL) = (outcome_at IS NULL)),
     UNIQUE NULLS NOT DISTINCT (asset_id, sensor_id, failure_mode, method, made_at)
 );
+CREATE INDEX prognosis_made ON prognosis (made_at, id);
 CREATE INDEX prognosis_open ON prognosis (asset_id, made_at) WHERE outcome IS NULL;
 
 -- What people ask of the evaluation: also to learn anew what is usual for a machine.
