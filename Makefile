@@ -37,7 +37,8 @@ test: setup-dev ## the tests
 
 # What speaks to brokers and people, and is the same on every edition.
 NOT_OF_THE_STORE := $(addsuffix .py,alarms_cli alarms_in_the_engine api_alarms api_commands api_devices \
-	bench bench_detect broker_security devices_cli embedded gateways mqtt_source \
+	apply_models bench bench_detect broker_security computed devices_cli embedded evaluate_cli evaluate_replay \
+	evaluate_stored gateways mqtt_source registry training \
 	no_loss sensor_findings simulators_mqtt sparkplug_session)
 # Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
 test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache

@@ -28,7 +28,8 @@ PARAMETERS: Mapping[str, Parameter] = {
         default=0.0,
         low=0.0,
         high=86_400.0,
-        meaning="seconds from one sample of the asset to the next; 0: as often as its slowest sensor speaks",
+        meaning="seconds from one sample of the asset to the next; 0: as often as its slowest sensor speaks,"
+        " every 10 s at most",
     ),
     "smoothing": Parameter(
         default=0.1, low=0.01, high=1.0, meaning="weight of the newest sample in the chart (lambda)"

@@ -18,7 +18,8 @@ _HOLD = 3
 """samples, or intervals of the sensor's own, for which its last value stands in for a missing one"""
 _PATIENCE_US = 24 * 3_600 * 1_000_000
 """how long the width waits for sensors that have not told how often they speak"""
-_LEAST_WIDTH_US = 1_000
+_LEAST_WIDTH_US = 10_000_000
+"""where nobody asks for another: no machine is another one within ten seconds, and a mean says more than one reading"""
 
 Times = npt.NDArray[np.int64]
 Column = npt.NDArray[np.float64]
@@ -101,7 +102,8 @@ class Synchroniser:
     behind the newest of its asset. A bin without any reading is no sample. A sensor without a reading in a bin has its
     last value for three samples (three of its own intervals, if those are longer), then none.
 
-    The width is `every_s`; if that is 0 the interval of the slowest sensor, the median of its first nine. Bins begin
+    The width is `every_s`; if that is 0 the interval of the slowest sensor, the median of its first nine, and ten
+    seconds at least. Bins begin
     once all sensors have told theirs, a day after the first reading at the latest.
 
     Args:

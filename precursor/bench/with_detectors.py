@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from dataclasses import replace
 
 import asyncpg
 
@@ -18,6 +19,8 @@ _SQL = load_queries("precursor.bench", "detect.sql")
 _SENSORS_OF_ASSET = 8
 _WARMUP = {"warmup": 50}
 """readings: most of a run is scored, not learned from only"""
+_LATER_S = 86_400
+"""event time of what is measured, after what is learned from, s"""
 _ROUNDS_OF_WARMUP = 4
 """so long a run is at least, in warm-ups"""
 
@@ -53,7 +56,10 @@ async def measure_with_detectors(
                 await connection.execute(_SQL["forget_evaluation"])
                 await connection.execute(_SQL["enforce_rules"], [])
                 await connection.execute(_SQL["enforce_detectors"], on, sensors)
-            drained = await runs.drain(name, workload, messages=messages)
+            if on:
+                # Learned from, not measured: this is once in a sensor's life.
+                await runs.drain(name, workload, messages=messages)
+            drained = await runs.drain(name, replace(workload, epoch_s=_LATER_S), messages=messages)
             scores = await connection.fetchval(_SQL["count_scores"])
             if (scores > 0) != on:
                 raise LossError(f"{name}: {scores} scores are stored, detectors are {'on' if on else 'off'}")

@@ -72,12 +72,18 @@ def test_time_in_which_nothing_was_measured_is_no_sample() -> None:
 
 def test_the_width_is_the_interval_of_the_slowest_sensor() -> None:
     synchroniser = made(every_s=0.0)
-    rows = regular(1, 1.0, 200.0) + regular(2, 5.0, 200.0)
+    rows = regular(1, 1.0, 800.0) + regular(2, 20.0, 800.0)
     samples = synchroniser.take(readings(*rows))
-    assert synchroniser.every_s.tolist() == [5.0]
+    assert synchroniser.every_s.tolist() == [20.0]
     assert np.isfinite(samples.value).all()
-    # Nine intervals of five seconds, and the ten in which the other may have been ahead.
-    assert samples.time.min() == 64 * S
+    # Nine intervals of twenty seconds, and the ten in which the other may have been ahead.
+    assert samples.time.min() == 219 * S
+
+
+def test_sensors_that_speak_faster_than_a_machine_changes_are_averaged_over_ten_seconds() -> None:
+    synchroniser = made(every_s=0.0)
+    synchroniser.take(readings(*regular(1, 1.0, 200.0), *regular(2, 0.5, 200.0)))
+    assert synchroniser.every_s.tolist() == [10.0]
 
 
 def test_a_dead_sensor_holds_the_width_up_for_a_day_only() -> None:
