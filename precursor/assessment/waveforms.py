@@ -352,5 +352,5 @@ def _drawings(
 
 
 def _file_name(name: str) -> str:
-    """As a file may be called: a-z and _."""
-    return "".join(letter if letter.isalpha() else "_" for letter in name.lower())
+    """As a file may be called: a-z, 0-9 and _."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower())

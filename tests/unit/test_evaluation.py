@@ -85,7 +85,7 @@ def test_nothing_is_scored_while_the_machine_is_stopped() -> None:
     assert len(folded.derived) == 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(cuts=st.lists(st.integers(0, 900), max_size=8), checkpoint=st.integers(0, 8))
 def test_any_cut_and_a_resume_from_checkpoint_and_journal_give_the_same_scores_and_alarms(
     cuts: list[int], checkpoint: int

@@ -118,7 +118,7 @@ def test_a_machine_at_rest_is_not_scored() -> None:
     assert folded.changes == ()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(cuts=st.lists(st.integers(0, 2000), max_size=5), checkpoint=st.integers(0, 5))
 def test_any_cut_and_a_resume_from_checkpoint_and_journal_give_bit_equal_scores(
     cuts: list[int], checkpoint: int
