@@ -36,9 +36,10 @@ test: setup-dev ## the tests
 	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
 
 # What speaks to brokers and people, and is the same on every edition.
-NOT_OF_THE_STORE := $(addsuffix .py,alarms_cli alarms_in_the_engine api_alarms api_commands api_devices \
+NOT_OF_THE_STORE := $(addsuffix .py,alarm_complaints alarms_cli alarms_in_the_engine api api_alarms api_commands \
+	api_devices api_models apply door rules_store \
 	apply_models bench bench_detect broker_security computed devices_cli embedded evaluate_cli evaluate_replay \
-	evaluate_stored gateways mqtt_source registry training \
+	evaluate_stored gateways mqtt_source registry rules_cli training \
 	no_loss sensor_findings simulators_mqtt sparkplug_session)
 # Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
 test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache

@@ -28,6 +28,8 @@ __all__ = ["run", "stop_on_signals"]
 
 _log = structlog.get_logger(__name__)
 
+_ANALYSIS_AFTER_S = 10.0
+"""after the start: what waited for the engine comes first, and a second process takes seconds of a core to begin, s"""
 _RETRY_S = (0.2, 5.0)
 """first and longest pause between attempts to reach the database at the start, s"""
 
@@ -106,8 +108,7 @@ async def run(
             if not stop.is_set() and scheduler:
                 group.create_task(watched(_schedule(settings, dsn, stop)), name="scheduler")
             if not stop.is_set() and analysis:
-                analysing = run_analysis_process(dsn, AnalysisOptions(), stop, log=settings.log)
-                group.create_task(watched(analysing), name="analysis")
+                group.create_task(watched(_analyse(settings, dsn, stop)), name="analysis")
     if failures:
         raise failures[0]
     _log.info("stopped")
@@ -148,6 +149,13 @@ async def _say_without_plant(dsn: str) -> None:
 async def _schedule(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
     async with connectors(settings) as told:
         await Scheduler(dsn, told, parts.retention_policy(settings), settings.models).run(stop)
+
+
+async def _analyse(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), _ANALYSIS_AFTER_S)
+    if not stop.is_set():
+        await run_analysis_process(dsn, AnalysisOptions(), stop, log=settings.log)
 
 
 def _listen(host: str, port: int) -> socket.socket:

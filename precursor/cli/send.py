@@ -77,7 +77,9 @@ _SENSOR_FAULTS = click.Choice(["none", "stuck", "drift", "spikes", "dropout"])
     "faults",
     type=_FAULTS,
     multiple=True,
-    help="Fault of a machine, in turn if given again; 'none': healthy.",
+    metavar="FAULT",
+    help="Fault of a machine, in turn if given again; 'none': healthy. bearing_inner, bearing_outer, unbalance,"
+    " misalignment, cavitation, overheating, clogged_filter, seal_leak or gear_wear.",
 )
 @click.option(
     "--sensor-fault", "sensor_faults", type=_SENSOR_FAULTS, multiple=True, help="Fault of a sensor, in turn likewise."

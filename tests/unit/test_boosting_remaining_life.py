@@ -136,6 +136,7 @@ def test_a_constant_sensor_is_ignored_even_when_it_moves_later(model: RemainingL
     np.testing.assert_array_equal(model.predict(moved).p50, model.predict(history).p50)
 
 
+@pytest.mark.slow
 def test_the_same_histories_and_seed_give_the_same_model() -> None:
     histories, fresh = made(3, seed=9), made(2, seed=10)
     said = [fitted(histories, seed=seed, effort=0.01).predict(fresh).p50 for seed in (3, 3, 4)]
