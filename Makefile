@@ -36,7 +36,7 @@ test: setup-dev ## the tests
 	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
 
 # What speaks to brokers and people, and is the same on every edition.
-NOT_OF_THE_STORE := $(addsuffix .py,alarm_complaints alarms_cli alarms_in_the_engine api api_alarms api_commands \
+NOT_OF_THE_STORE := $(addsuffix .py,alarm_complaints analysis backtest disk lost_connection alarms_cli alarms_in_the_engine api api_alarms api_commands \
 	api_devices api_models apply door rules_store \
 	apply_models bench bench_detect broker_security computed devices_cli embedded evaluate_cli evaluate_replay \
 	evaluate_stored gateways mqtt_source registry rules_cli training \

@@ -118,14 +118,14 @@ def survives_kills(
 
 
 @pytest.mark.timeout(240)
-def test_twenty_kills_during_a_replay_lose_nothing_double_nothing_and_change_no_alarm(
+def test_ten_kills_during_a_replay_lose_nothing_double_nothing_and_change_no_alarm(
     mosquitto: Any,
     new_database: Callable[[], str],
     new_engine: NewEngine,
     recorded_data: Path,
     examples: Path,
 ) -> None:
-    survives_kills(20, mosquitto, new_database, new_engine, recorded_data, examples)
+    survives_kills(10, mosquitto, new_database, new_engine, recorded_data, examples)
 
 
 @pytest.mark.slow
