@@ -37,7 +37,8 @@ test: setup-dev ## the tests
 
 # What speaks to brokers and people, and is the same on every edition.
 NOT_OF_THE_STORE := $(addsuffix .py,alarm_complaints analysis backtest disk lost_connection alarms_cli alarms_in_the_engine api api_alarms api_commands \
-	api_devices api_models apply door rules_store \
+	api_devices api_models apply commits_under_way devices door engine quarantine query_plans rules_store scheduler \
+	workorder_bridge \
 	apply_models bench bench_detect broker_security computed devices_cli embedded evaluate_cli evaluate_replay \
 	evaluate_stored gateways mqtt_source registry rules_cli training \
 	no_loss sensor_findings simulators_mqtt sparkplug_session)
