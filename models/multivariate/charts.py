@@ -1,10 +1,13 @@
 """`Charts`: assets with equally many sensors, a sample of all sensors at a time."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from models.contract import ALARM
+from models.multivariate import operating_point
 from models.multivariate.limits import YEAR_S, distance_limit, independent_samples, tail_factor
 from models.multivariate.state import State
 
@@ -117,7 +120,7 @@ class Charts:
         if not warm.all():
             rows = slice(None) if not warm.any() else np.flatnonzero(~warm)
             some = state if not warm.any() else state.take(rows)
-            _warm_up(some, deviation[rows], known[rows], warmup[rows])
+            _warm_up(some, deviation[rows], known[rows], warmup[rows], smoothing[rows])
             if some is not state:
                 state.put(rows, some)
         if not everyone:
@@ -173,7 +176,7 @@ def _rounding(state: State) -> Column:
     return np.where(np.isfinite(state.resolution), state.resolution, 0.0) * _ROUNDING
 
 
-def _warm_up(state: State, deviation: Column, known: Known, warmup: Column) -> None:
+def _warm_up(state: State, deviation: Column, known: Known, warmup: Column, smoothing: Column) -> None:
     """Learn from a sample of assets that are warming up."""
     state.count += 1
     count = state.count[:, None]
@@ -196,10 +199,24 @@ def _warm_up(state: State, deviation: Column, known: Known, warmup: Column) -> N
         state.batch_mean[over] += difference / (state.count[over] / size[over])[:, None]
         state.batch_square[over] += difference * (mean - state.batch_mean[over])
         state.batch[over] = 0.0
+    half = np.floor(warmup / 2)
+    later = np.flatnonzero(state.count > half)
+    if later.size:
+        some = state.take(later)
+        operating_point.note(some, smoothing[later])
+        state.put(later, some)
+    begins = np.flatnonzero(state.count == half)
+    if begins.size:
+        some = state.take(begins)
+        relations = _relations(some)
+        operating_point.begin(some, relations.axis(), relations.precision)
+        state.put(begins, some)
     done = np.flatnonzero(state.count >= warmup)
     if done.size:
         some = state.take(done)
+        before = some.first_mean.copy()
         _settle(some, size[done])
+        operating_point.settle(some, _relations(some).axis(), before)
         state.put(done, some)
 
 
@@ -243,7 +260,8 @@ def _score_and_learn(
         limit[lacking] = _limit(state.take(lacking), warmup[lacking], rare[lacking], rest[lacking] > 0)
     pull = np.einsum("aij,aj->ai", state.precision, difference)
     distance = np.maximum(np.einsum("ai,ai->a", pull, difference), 0.0)
-    score = np.sqrt(distance / limit)
+    factor, place = operating_point.widening(state, difference, _independent(state, warmup), smoothing)
+    score = np.sqrt(np.maximum(distance / factor, place) / limit)
     learned = score < ALARM
     learned[lacking] = False
     _refine(state, difference, distance, learned, warmup, smoothing)
@@ -305,37 +323,68 @@ def _learn(state: State, difference: Column, distance: Column, gain: Column) -> 
         state.covariance *= scale[:, :, None] * scale[:, None, :]
 
 
-def _refit(state: State, warmup: Column, rare: Column) -> None:
-    """Precision and limit from what has been learned."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Relations:
+    """What charts have in common, sensors that never moved left out."""
+
+    counted: Known
+    """(assets, p)"""
+    inverse: Column
+    """(assets, p) 1 over sigma; 0 where left out"""
+    correlation: Column
+    """(assets, p, p), shrunk"""
+
+    @property
+    def precision(self) -> Column:
+        scale = self.inverse[:, :, None] * self.inverse[:, None, :]
+        return np.asarray(np.linalg.inv(self.correlation) * scale, np.float64)
+
+    def axis(self) -> Column:
+        """First principal axis, (assets, p), for a product of variance 1 with differences."""
+        both = self.counted[:, :, None] & self.counted[:, None, :]
+        strength, axes = np.linalg.eigh(np.where(both, self.correlation, 0.0))
+        return np.asarray(axes[:, :, -1] / np.sqrt(np.maximum(strength[:, -1:], 1.0)) * self.inverse, np.float64)
+
+
+def _relations(state: State) -> _Relations:
     level = np.abs(state.origin + state.mean)
     sigma = np.sqrt(np.maximum(np.einsum("aii->ai", state.covariance), 0.0))
     sigma = np.where(np.isnan(state.resolution), 0.0, np.maximum(sigma, _rounding(state)))
     sigma = np.where(sigma > 0, np.maximum(sigma, _SAME * level), 0.0)
-    some = sigma > 0
-    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=some)
-    scale = inverse[:, :, None] * inverse[:, None, :]
-    correlation = state.covariance * scale
+    counted = sigma > 0
+    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=counted)
+    correlation = state.covariance * (inverse[:, :, None] * inverse[:, None, :])
     np.einsum("aii->ai", correlation)[...] = 0.0
-    number = some.sum(axis=1)
+    number = counted.sum(axis=1)
     pairs = np.maximum(number * (number - 1), 1)
     squared = np.einsum("aij,aij->a", correlation, correlation) / pairs
     shrinkage = np.clip(1 / (state.count * np.maximum(squared, 1e-300)), _LEAST_SHRINKAGE, 1.0)
     correlation *= (1 - shrinkage)[:, None, None]
     np.einsum("aii->ai", correlation)[...] = 1.0
-    state.precision[:] = np.linalg.inv(correlation) * scale
+    return _Relations(counted=counted, inverse=inverse, correlation=correlation)
+
+
+def _refit(state: State, warmup: Column, rare: Column) -> None:
+    """Precision and limit from what has been learned."""
+    relations = _relations(state)
+    state.precision[:] = relations.precision
     strength = np.einsum("aii->ai", state.precision)
     state.rest[:] = np.divide(1.0, strength, out=np.zeros_like(strength), where=strength > 0)
-    state.limit[:] = _limit(state, warmup, rare, some)
+    state.limit[:] = _limit(state, warmup, rare, relations.counted)
     state.due[:] = 0.0
+
+
+def _independent(state: State, warmup: Column) -> Column:
+    """Samples that what is usual was learned from, as many as are worth independent ones."""
+    return state.independent * state.count / warmup
 
 
 def _limit(state: State, warmup: Column, rare: Column, counted: Known) -> Column:
     """Of the squared distance by the sensors that count; NaN where none does."""
     number = counted.sum(axis=1)
     sensors = np.maximum(number, 1).astype(np.float64)
-    independent = state.independent * state.count / warmup
     variance = state.first_sigma**2
     kurtosis = np.divide(state.fourth, variance**2, out=np.zeros_like(variance), where=counted & (variance > 0))
     excess = np.maximum(kurtosis - 3, 0.0).sum(axis=1)
-    limit = distance_limit(sensors, independent, rare) * tail_factor(sensors, excess, rare)
+    limit = distance_limit(sensors, _independent(state, warmup), rare) * tail_factor(sensors, excess, rare)
     return np.where(number > 0, limit, np.nan)

@@ -16,7 +16,7 @@ from telemetry.snapshot import pack, unpack
 
 __all__ = ["JointDetector"]
 
-_LABEL = "joint/1"
+_LABEL = "joint/2"
 
 Column = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]

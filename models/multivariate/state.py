@@ -55,13 +55,26 @@ class State:
     """(n, p) variance of each sensor given the others, as of the last refit; 0: it is left out"""
     limit: Column
     """(n,) of the squared distance, as of the last refit"""
+    axis: Column
+    """(n, p) operating point per unit of each sensor; see `operating_point`"""
+    slow: Column
+    """(n,) slow mean of the operating point"""
+    unrest: Column
+    """(n,) mean square of how far it was from that, in the second half of the warm-up"""
+    noted: Column
+    """(n, 10) sums of the second half of the warm-up"""
+    growth: Column
+    """(n, 3) of the distance off the axis, with the operating point"""
 
     @classmethod
     def fresh(cls, assets: int, sensors: int) -> "State":
         """Nothing heard yet."""
-        shapes = {"count": (), "due": (), "independent": (), "limit": ()}
+        shapes = dict.fromkeys(("count", "due", "independent", "limit", "slow", "unrest"), ())
+        sums = {"noted": (10,), "growth": (3,)}
         squares = {"covariance": (sensors, sensors), "precision": (sensors, sensors)}
-        state = cls(*(np.zeros((assets, *{**shapes, **squares}.get(field.name, (sensors,)))) for field in fields(cls)))
+        state = cls(
+            *(np.zeros((assets, *{**shapes, **sums, **squares}.get(field.name, (sensors,)))) for field in fields(cls))
+        )
         state.resolution[:] = state.reach[:] = np.inf
         return state
 
