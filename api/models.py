@@ -27,7 +27,7 @@ _SQL = load_queries("api", "models.sql")
 _NUMBERS = 2**31 - 1
 _NOT_MADE = "no prognosis yet; `precursor analyse` makes one an hour once the sensor has sent usable readings"
 
-Method = Literal["trend", "age", "model"]
+Method = Literal["trend", "age", "pf_interval", "model"]
 State = Literal["candidate", "shadow", "active", "retired"]
 Outcome = Literal["failed", "repaired"]
 FaultName = Literal["drift", "spikes", "stuck", "dropout"]
@@ -38,7 +38,9 @@ _FAULTS: Mapping[int, FaultName] = {
     SensorFault.DROPOUT: "dropout",
 }
 
-_METHOD = Field(description="the trend of a sensor to its limit; the asset's age; or a trained model")
+_METHOD = Field(
+    description="the trend of a sensor to its limit; the asset's age; the time since its alarm; or a trained model"
+)
 _SECONDS: Mapping[str, str] = {
     "p10": "seconds from `made_at`; one in ten fails earlier; null: no answer, see `reason`",
     "p50": "seconds from `made_at`; half fail earlier",
@@ -175,7 +177,8 @@ async def get_condition(connection: Connection, name: str) -> Condition:
         by_kind.setdefault(row["computed"], []).append((row, reading))
     lives = [RemainingLife(**row) for row in prognoses]
     told = {life.sensor for life in lives if life.method == "trend"}
-    followed = [row["source"] for row in rows if row["computed"] == "remaining_life"]
+    # Those that are not of one sensor are of a model or of the P-F interval, and have prognoses of their own.
+    followed = [row["source"] for row in rows if row["computed"] == "remaining_life" and row["source"] is not None]
     return Condition(
         asset=name,
         anomaly=_anomaly(by_kind.get("anomaly", ()), by_kind.get("contribution", ())),

@@ -20,6 +20,7 @@ from typing import Any
 import asyncpg
 
 from models.artefacts.artefact import Artefact, Metadata, dump, fingerprint, load
+from precursor.model_outputs import life_outputs, make_outputs, score_output
 from telemetry.errors import ConfigurationError
 from telemetry.sql import load_queries
 
@@ -88,13 +89,20 @@ async def add_model(
     """Put a model into the registry, as candidate; returns its version.
 
     Raises:
-        ConfigurationError: the name is none that a sensor could have: an active model writes to `ASSET.NAME`.
+        ConfigurationError: the name is none that a sensor could have: an active model writes to `ASSET.NAME`; or there
+            are models of that name for another task, which write otherwise.
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"{name!r} is no name for a model; expected letters, digits, - and _, at most 64")
     body = dump(artefact)
     async with connection.transaction():
         await connection.execute(_SQL["lock_models"])
+        other = await connection.fetchval(_SQL["other_task"], name, artefact.metadata.task)
+        if other is not None:
+            raise ConfigurationError(
+                f"models {name!r} are for {other.replace('_', ' ')}, this one is for"
+                f" {artefact.metadata.task.replace('_', ' ')}; give it another name"
+            )
         row = await connection.fetchrow(
             _SQL["add_model"],
             name,
@@ -253,9 +261,9 @@ async def _find(connection: asyncpg.Connection, name: str, version: int) -> asyn
 
 
 async def _make_outputs(connection: asyncpg.Connection, name: str, artefact: Artefact) -> None:
-    """The sensors that an active model writes to; a running engine takes them over with the plant's revision."""
-    if await connection.fetch(_SQL["add_outputs"], name, list(artefact.metadata.assets)):
-        await connection.execute(_SQL["count_revision"])
+    """The sensors that an active model writes to."""
+    of_life = artefact.metadata.task == "remaining_life"
+    await make_outputs(connection, life_outputs(name) if of_life else [score_output(name)], artefact.metadata.assets)
 
 
 async def _make_way(

@@ -3,6 +3,10 @@
 -- name: lock_models
 SELECT pg_advisory_xact_lock(hashtext('precursor models'))
 
+-- name: other_task
+-- $1: a name; $2: a task. What models of that name are for, where that is another one.
+SELECT task FROM model WHERE name = $1 AND task <> $2 LIMIT 1
+
 -- name: add_model
 INSERT INTO model (name, version, task, asset_class, state, artefact, sha256, metadata)
 VALUES (
@@ -58,12 +62,15 @@ ON CONFLICT (model_id, end_at) DO UPDATE SET
     begin_at = excluded.begin_at, drift = excluded.drift, performance = excluded.performance, watched_at = now()
 
 -- name: add_outputs
--- $1: a model's name; $2: assets. The sensors it writes to, where there are none yet; a retired one comes back.
+-- $1: assets; $2 to $6: what comes after the name of each, title, quantity, unit, and what it is computed as. The sensors
+-- a model writes to, where there are none yet; a retired one comes back.
 INSERT INTO sensor (name, title, asset_id, kind, quantity, unit, computed, origin)
-SELECT asset.name || '.' || $1, 'Anomaly score of the model ' || $1, asset.id, 'derived', 'anomaly score', '', 'model',
-       'model'
+SELECT asset.name || '.' || output.name, output.title, asset.id, 'derived', output.quantity, output.unit,
+       output.computed, 'model'
 FROM asset
-WHERE asset.name = ANY ($2::text[]) AND asset.retired_at IS NULL
+CROSS JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    AS output (name, title, quantity, unit, computed)
+WHERE asset.name = ANY ($1::text[]) AND asset.retired_at IS NULL
 ON CONFLICT (name) DO UPDATE SET retired_at = NULL WHERE sensor.origin = 'model' AND sensor.retired_at IS NOT NULL
 RETURNING id
 

@@ -25,7 +25,7 @@ __all__ = [
 
 _SQL = load_queries("precursor.analysis")
 
-Method = Literal["trend", "age", "model"]
+Method = Literal["trend", "age", "pf_interval", "model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Made:
 
     asset_id: int
     sensor_id: int | None
-    """whose trend it is; None: of the asset as a whole"""
+    """whose trend it is, or what a model writes to; None: of the asset as a whole"""
     method: Method
     made_at: datetime
     """event time: nothing later was known"""
@@ -128,7 +128,9 @@ async def settle_prognoses(
 ) -> int:
     """Write down what came of prognoses whose asset failed or was repaired since; how many they were.
 
-    Each is settled by the first end after it was made. A repair settles those of its failure mode, and those of none.
+    Each is settled by the first end after it was made. A repair settles those of its failure mode, and those of none. A
+    failure settles all: those of another failure mode, where its own is known by then, as if the asset had been
+    repaired, for they might have come later.
 
     Args:
         connection: to the database.
@@ -139,10 +141,12 @@ async def settle_prognoses(
     for asset_id, oldest in asked.items():
         for end in ends.get(asset_id, ()):
             if end.at >= oldest:
-                outcome = "failed" if end.failed else "repaired"
-                mode = "" if end.failed else end.failure_mode
-                status = await connection.execute(_SQL["settle_prognoses"], asset_id, outcome, end.at, mode)
-                settled += int(status.rpartition(" ")[2])
+                steps = [("failed" if end.failed else "repaired", end.failure_mode)]
+                if end.failed and end.failure_mode:
+                    steps.append(("repaired", ""))
+                for outcome, mode in steps:
+                    status = await connection.execute(_SQL["settle_prognoses"], asset_id, outcome, end.at, mode)
+                    settled += int(status.rpartition(" ")[2])
     return settled
 
 

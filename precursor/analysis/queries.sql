@@ -77,17 +77,36 @@ LEFT JOIN LATERAL (
 WHERE hours.sensor_id = ANY ($1::int[]) AND hours.time >= $2 AND hours.state = 2 AND hours.entries > 0
 ORDER BY hours.sensor_id, failed_at
 
--- name: repairs
--- $1: assets; $2: since when. When the work was done that was found to have helped.
-SELECT ordered.asset_id, ordered.failure_mode, coalesce(done.at, verified.at) AS repaired_at
-FROM work_order_event AS verified
-JOIN work_order AS ordered ON ordered.id = verified.work_order_id
-LEFT JOIN LATERAL (
-    SELECT max(at) AS at FROM work_order_event
-    WHERE work_order_id = ordered.id AND to_status = 'completed' AND id < verified.id
-) AS done ON true
-WHERE verified.to_status = 'verified' AND verified.at >= $2 AND ordered.asset_id = ANY ($1::int[])
-ORDER BY repaired_at
+-- name: orders
+-- $1: assets; $2: since when. Orders that were not cancelled: when they were opened, when the work was done last, and
+-- when it was found to have helped.
+SELECT ordered.asset_id, ordered.failure_mode, ordered.opened_at, done.at AS done_at, done.verified_at
+FROM work_order AS ordered
+CROSS JOIN LATERAL (
+    SELECT max(at) FILTER (WHERE to_status = 'completed') AS at, max(at) FILTER (WHERE to_status = 'verified') AS verified_at
+    FROM work_order_event
+    WHERE work_order_id = ordered.id
+) AS done
+WHERE ordered.asset_id = ANY ($1::int[]) AND ordered.status <> 'cancelled'
+  AND coalesce(done.verified_at, done.at, 'infinity') >= $2
+ORDER BY ordered.id
+
+-- name: alarmed_assets
+-- Those with an alarm about the machine, ever.
+SELECT asset.id FROM asset
+CROSS JOIN LATERAL (
+    SELECT FROM alarm WHERE asset_id = asset.id AND category = 'machine' ORDER BY began_at DESC LIMIT 1
+) AS alarmed
+WHERE asset.retired_at IS NULL
+
+-- name: first_alarms
+-- $1: assets, $2, $3: begins and ends of their lives. Of each life, by its place, the first alarm of each failure mode.
+SELECT life.place::int AS place, coalesce(alarm.failure_mode, '') AS failure_mode, min(alarm.began_at) AS began_at
+FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS life (asset_id, begin_at, end_at, place)
+JOIN alarm ON alarm.asset_id = life.asset_id AND alarm.began_at > life.begin_at AND alarm.began_at <= life.end_at
+WHERE alarm.category = 'machine'
+GROUP BY 1, 2
+ORDER BY 1, 2
 
 -- name: add_prognosis
 INSERT INTO prognosis (asset_id, sensor_id, failure_mode, method, model_id, made_at, p10_s, p50_s, p90_s, reason,

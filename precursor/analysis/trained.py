@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 import asyncpg
 import numpy as np
 import numpy.typing as npt
-import structlog
 
-from models.artefacts.artefact import Artefact, ArtefactError
+from models.artefacts.artefact import Artefact
 from models.class_model import SMOOTHED, STEP, score
+from precursor.analysis.active_models import ActiveModels
 from precursor.analysis.task import hand_over, read_progress
-from precursor.registry import ModelRow, ModelState, list_models, load_model
+from precursor.registry import ModelRow
 from precursor.training.class_training import points_of
 from precursor.training.good_time import running_time
 from telemetry.alignment import align
@@ -23,7 +23,6 @@ from telemetry.sql import load_queries
 
 __all__ = ["Scores", "TrainedScores", "score_range"]
 
-_log = structlog.get_logger(__name__)
 _SQL = load_queries("precursor.analysis")
 _AT_ONCE = timedelta(days=1)
 _FIRST = timedelta(days=1)
@@ -69,30 +68,15 @@ class TrainedScores:
 
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
-        self._loaded: dict[int, Artefact | None] = {}
-        """by model; None: refused, and said so"""
+        self._models = ActiveModels("anomaly")
 
     async def work(self, connection: asyncpg.Connection) -> int:
         """A day of one asset at most."""
-        for model in await list_models(connection):
-            if model.state is not ModelState.ACTIVE or model.task != "anomaly":
-                continue
-            artefact = await self._artefact(connection, model)
-            if artefact is None:
-                continue
+        for model, artefact in await self._models.read(connection):
             for asset, target in self._targets(model, artefact):
                 if await self._score(connection, artefact, asset, target):
                     return 1
         return 0
-
-    async def _artefact(self, connection: asyncpg.Connection, model: ModelRow) -> Artefact | None:
-        if model.id not in self._loaded:
-            try:
-                self._loaded[model.id] = await load_model(connection, model.id)
-            except ArtefactError as error:
-                self._loaded[model.id] = None
-                _log.error("model_refused", model=model.name, version=model.version, error=str(error))
-        return self._loaded[model.id]
 
     def _targets(self, model: ModelRow, artefact: Artefact) -> Sequence[tuple[Asset, int]]:
         """Assets, and the sensors that their scores go to."""

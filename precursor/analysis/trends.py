@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.life.trend import VERSION, TrendLife, life_by_trend
-from precursor.analysis.lives import End, last_renewal, read_ends, state_sensors
+from precursor.analysis.lives import End, at_work, last_renewal, read_ends, state_sensors
 from precursor.analysis.prognoses import Made, add_prognosis
 from precursor.analysis.task import hand_over, read_progress
 from rules.definition import Rule
-from telemetry.batch import EPOCH, ReadingBatch, to_datetime, to_micros
+from telemetry.batch import ReadingBatch, to_datetime, to_micros
 from telemetry.buckets import Resolution, floor, read_buckets
-from telemetry.plant import AssetState, DetectorSpec, Plant, Sensor
+from telemetry.plant import DetectorSpec, Plant, Sensor
 from telemetry.quality import usable
 from telemetry.ranges import read_readings
 from telemetry.resolution import read_tally
@@ -36,7 +36,6 @@ _MOST_READINGS = 2_000
 """of which each counts; of more the means of minutes or hours"""
 _MINUTES_UP_TO = timedelta(days=4)
 _DAY_S = 86_400.0
-_HOUR_US = 3_600_000_000
 
 Times = npt.NDArray[np.int64]
 
@@ -141,23 +140,8 @@ class TrendTask:
             buckets = await read_buckets(connection, [sensor.id], begin, end, resolution)
             time, value, width = buckets.time, buckets.mean, resolution.step // timedelta(microseconds=1)
         keep = np.isfinite(value) & (time >= to_micros(begin))
-        keep &= await self._at_work(connection, sensor, time, begin, end)
+        keep &= await at_work(connection, self._state_sensors.get(sensor.asset_id), time, begin, end)
         return time[keep] + width, value[keep]
-
-    async def _at_work(
-        self, connection: asyncpg.Connection, sensor: Sensor, time: Times, begin: datetime, end: datetime
-    ) -> npt.NDArray[np.bool_]:
-        state = self._state_sensors.get(sensor.asset_id)
-        last = None if state is None else await connection.fetchrow(_SQL["last_usable"], state, EPOCH, end)
-        if last is None:
-            return np.ones(time.size, np.bool_)
-        rows = await connection.fetch(_SQL["running_hours"], state, floor(begin, _EVERY), end)
-        hours = np.array([to_micros(row["time"]) // _HOUR_US for row in rows], np.int64)
-        at_work = np.isin(time // _HOUR_US, hours)
-        if last["value"] == AssetState.RUNNING:
-            # Its last word holds, and is not counted yet.
-            at_work |= time >= to_micros(last["time"])
-        return at_work
 
 
 def _limit(detector: DetectorSpec) -> Sequence[tuple[str, float]]:

@@ -1,9 +1,4 @@
-"""Failures foretold from events alone (Azure predictive maintenance): which component of which machine fails tomorrow?
-
-Layout: CSV files (or `.csv.gz`) whose names contain `errors`, `failures`, `maint` and `machines`, such as
-`PdM_errors.csv`, with the columns datetime, machineID, errorID; datetime, machineID, failure; datetime, machineID,
-comp; machineID, model, age. Telemetry is not looked at.
-"""
+"""Failures foretold from events alone (Azure predictive maintenance): which component of a machine fails in a day?"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,76 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.evaluation.horizon import caught, due_within
-from models.life.labelled_events import FailureForecast, MachineEvents, event_features, limit_of_best_f1
+from models.evaluation.horizon import caught
+from models.life.labelled_events import FailureForecast, limit_of_best_f1
+from precursor.assessment.azure_events import HORIZON_H, STEP_H, TRAINED, Events, Instants, instants_of, read_events
 from precursor.assessment.drawings import Bars
 from precursor.assessment.report import Assessment, Figure
 from telemetry.errors import ConfigurationError
 
-__all__ = ["Events", "assess", "read_events"]
+__all__ = ["assess"]
 
-HORIZON_H = 24.0
 LEAD_H = 3.0
-STEP_H = 3.0
-"""between instants at which the model is asked"""
-_TRAINED = 2 / 3
-"""share of the time learned from; in it the same share is fitted to when the limit is chosen on the rest"""
 _PRECISION, _RECALL, _CAUGHT = 0.86, 0.91, 220 / 232
-_COLUMNS = {
-    "errors": ("datetime", "machineID", "errorID"),
-    "failures": ("datetime", "machineID", "failure"),
-    "maint": ("datetime", "machineID", "comp"),
-    "machines": ("machineID", "model", "age"),
-}
 
 Column = npt.NDArray[np.float64]
-Table = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Events:
-    """Events of many machines; times in hours since the midnight before the first error or failure."""
-
-    midnight: pd.Timestamp
-    end: float
-    """of the last event"""
-    errors: tuple[str, ...]
-    components: tuple[str, ...]
-    machines: tuple[MachineEvents, ...]
-    failures: tuple[tuple[Column, ...], ...]
-    """of each machine and component"""
-
-    @property
-    def cut(self) -> float:
-        """The midnight before two thirds of the time have passed."""
-        return float(np.floor(_TRAINED * self.end / 24) * 24)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Instants:
-    """All machines at the same instants."""
-
-    time: Column
-    kinds: int
-    """of errors"""
-    features: npt.NDArray[np.float64]
-    """(machines, instants, features)"""
-    due: Flags
-    """(machines, instants, components) whether it fails after this instant, at most a horizon after"""
-
-    def between(self, first: float, last: float) -> "_Instants":
-        inside = (self.time >= first) & (self.time <= last)
-        return replace(self, time=self.time[inside], features=self.features[:, inside], due=self.due[:, inside])
-
-    # The columns of `event_features`: since and hour of day of each kind of error, two counts, ages of components.
-    @property
-    def since_error(self) -> npt.NDArray[np.float64]:
-        return self.features[:, :, : self.kinds]
-
-    @property
-    def age(self) -> npt.NDArray[np.float64]:
-        return self.features[:, :, 2 * self.kinds + 2 :][:, :, : self.due.shape[2]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,40 +48,6 @@ class _Verdict:
         return _ratio(self.true_episodes, self.episodes)
 
 
-def read_events(folder: Path) -> Events:
-    """All events of a folder.
-
-    Raises:
-        ConfigurationError: a file or a column is missing, or there are no failures.
-    """
-    tables = {kind: _read(folder, kind) for kind in _COLUMNS}
-    errors, failures, maint, machines = (tables[kind] for kind in _COLUMNS)
-    if failures.empty or errors.empty or machines.empty:
-        raise ConfigurationError(f"no failures, errors or machines in {str(folder)!r}: there is nothing to learn from")
-    midnight = min(errors["datetime"].min(), failures["datetime"].min()).normalize()
-    for table in (errors, failures, maint):
-        table["hour"] = (table["datetime"] - midnight) / pd.Timedelta(hours=1)
-    kinds = tuple(sorted(errors["errorID"].unique()))
-    components = tuple(sorted(failures["failure"].unique()))
-    models = {name: float(number) for number, name in enumerate(sorted(machines["model"].astype(str).unique()))}
-    ids = machines["machineID"].tolist()
-    by_error = _hours(errors, "errorID", ids, kinds)
-    by_replacement = _hours(maint, "comp", ids, components)
-    return Events(
-        midnight=midnight,
-        end=float(max(table["hour"].max() for table in (errors, failures, maint) if len(table))),
-        errors=kinds,
-        components=components,
-        machines=tuple(
-            MachineEvents(errors=error, replaced=replaced, traits=(models[str(model)], float(age)))
-            for error, replaced, model, age in zip(
-                by_error, by_replacement, machines["model"], machines["age"], strict=True
-            )
-        ),
-        failures=tuple(_hours(failures, "failure", ids, components)),
-    )
-
-
 def assess(folder: Path, *, seed: int, watch: Callable[[str], None], effort: float = 1.0) -> Assessment:
     """Learn from the first two thirds of the time, and judge what is foretold in the last.
 
@@ -154,9 +59,9 @@ def assess(folder: Path, *, seed: int, watch: Callable[[str], None], effort: flo
     """
     events = read_events(folder)
     watch(f"{len(events.machines)} machines, {events.end / 24:.0f} days of events")
-    instants = _instants(events)
+    instants = instants_of(events)
     cut = events.cut
-    earlier = np.floor(_TRAINED * cut / 24) * 24
+    earlier = np.floor(TRAINED * cut / 24) * 24
     try:
         watch("learning from the first part of the training time, to choose the limit on the rest of it")
         first = _fit(instants.between(0, earlier - HORIZON_H), seed, effort)
@@ -245,7 +150,7 @@ def assess(folder: Path, *, seed: int, watch: Callable[[str], None], effort: flo
 
 def _figures(
     events: Events,
-    asked: _Instants,
+    asked: Instants,
     own: _Verdict,
     baselines: Mapping[str, _Verdict],
     matrix: Mapping[str, Mapping[str, int]],
@@ -286,33 +191,18 @@ def _figures(
     )
 
 
-def _instants(events: Events) -> _Instants:
-    time = np.arange(0.0, events.end - HORIZON_H + 1e-6, STEP_H)
-    return _Instants(
-        time=time,
-        kinds=len(events.errors),
-        features=np.stack([event_features(machine, time, horizon=HORIZON_H) for machine in events.machines]),
-        due=np.stack(
-            [
-                np.column_stack([due_within(time, failures, horizon=HORIZON_H) for failures in machine])
-                for machine in events.failures
-            ]
-        ),
-    )
-
-
-def _fit(instants: _Instants, seed: int, effort: float) -> FailureForecast:
+def _fit(instants: Instants, seed: int, effort: float) -> FailureForecast:
     components = instants.due.shape[2]
     features = instants.features.reshape(-1, instants.features.shape[2])
     return FailureForecast.fit(features, instants.due.reshape(-1, components), seed=seed, effort=effort)
 
 
-def _chance(model: FailureForecast, instants: _Instants) -> npt.NDArray[np.float64]:
+def _chance(model: FailureForecast, instants: Instants) -> npt.NDArray[np.float64]:
     flat = model.chance(instants.features.reshape(-1, instants.features.shape[2]))
     return flat.reshape(instants.due.shape)
 
 
-def _judge(events: Events, asked: _Instants, alarm: Flags) -> _Verdict:
+def _judge(events: Events, asked: Instants, alarm: Flags) -> _Verdict:
     judged_from = asked.time[0] + HORIZON_H
     leads = []
     for machine, failures in enumerate(events.failures):
@@ -336,7 +226,7 @@ def _judge(events: Events, asked: _Instants, alarm: Flags) -> _Verdict:
     )
 
 
-def _baselines(events: Events, train: _Instants, asked: _Instants, alarm: Flags, seed: int) -> dict[str, _Verdict]:
+def _baselines(events: Events, train: Instants, asked: Instants, alarm: Flags, seed: int) -> dict[str, _Verdict]:
     generator = np.random.default_rng(seed)
     by_age, by_error = np.zeros_like(alarm), np.zeros_like(alarm)
     for component in range(alarm.shape[2]):
@@ -377,7 +267,7 @@ def _mean(verdicts: list[_Verdict]) -> _Verdict:
 
 
 def _confusion(
-    events: Events, asked: _Instants, chance: npt.NDArray[np.float64], limit: float
+    events: Events, asked: Instants, chance: npt.NDArray[np.float64], limit: float
 ) -> dict[str, dict[str, int]]:
     """Failures by what failed and by what the alarms in time named: that component if it is among them, else the
     likeliest."""
@@ -393,7 +283,7 @@ def _confusion(
     return matrix
 
 
-def _missed(events: Events, asked: _Instants, own: _Verdict) -> tuple[str, ...]:
+def _missed(events: Events, asked: Instants, own: _Verdict) -> tuple[str, ...]:
     judged = [
         (machine, component, time)
         for machine, failures in enumerate(events.failures, 1)
@@ -427,26 +317,3 @@ def _f1(alarm: Flags, due: Flags) -> float:
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
-
-
-def _hours(table: pd.DataFrame, column: str, machines: list[int], kinds: tuple[str, ...]) -> list[tuple[Column, ...]]:
-    """Of each machine and kind the hours of its events, ascending."""
-    groups = {key: np.sort(rows.to_numpy(np.float64)) for key, rows in table.groupby(["machineID", column])["hour"]}
-    none = np.empty(0)
-    return [tuple(groups.get((machine, kind), none) for kind in kinds) for machine in machines]
-
-
-def _read(folder: Path, kind: str) -> pd.DataFrame:
-    found = [
-        path for path in sorted(folder.glob("*.csv*")) if kind in path.name.lower() and path.suffix in {".csv", ".gz"}
-    ]
-    if not found:
-        raise ConfigurationError(f"no file of {kind} in {str(folder)!r}: expected PdM_{kind}.csv (or .csv.gz)")
-    columns = _COLUMNS[kind]
-    try:
-        table = pd.read_csv(found[0], usecols=list(columns))
-        if "datetime" in columns:
-            table["datetime"] = pd.to_datetime(table["datetime"])
-    except ValueError as error:
-        raise ConfigurationError(f"{str(found[0])!r}: {error}; expected the columns {', '.join(columns)}") from error
-    return table

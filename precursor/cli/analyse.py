@@ -90,11 +90,13 @@ def prognoses(asset: str | None, limit: int, as_json: bool) -> None:
         click.echo("no prognosis yet; a sensor with `remaining_life` in the plant file has one an hour")
         return
     print_table(
-        ("of", "method", "made at (UTC)", "P10", "P50", "P90", "came", "after"), [_cells(each) for each in found]
+        ("of", "failure mode", "method", "made at (UTC)", "P10", "P50", "P90", "came", "after"),
+        [_cells(each) for each in found],
     )
     for each in found:
         if each.reason:
-            click.echo(f"{each.sensor or each.asset}, {each.made_at:%Y-%m-%d %H:%M}: {each.reason}")
+            of = " ".join(filter(None, (each.sensor or each.asset, each.failure_mode)))
+            click.echo(f"{of}, {each.made_at:%Y-%m-%d %H:%M}: {each.reason}")
     for method, figure in scored.items():
         inside = "none yet" if figure.coverage is None else f"{figure.coverage:.0%}"
         click.echo(
@@ -107,6 +109,7 @@ def _cells(each: "StoredPrognosis") -> tuple[object, ...]:
     after = None if each.outcome_at is None else (each.outcome_at - each.made_at).total_seconds()
     return (
         each.sensor or each.asset,
+        each.failure_mode or "any",
         each.method,
         f"{each.made_at:%Y-%m-%d %H:%M}",
         _lasting(each.p10_s),

@@ -24,21 +24,44 @@ _USUAL_SPAN = timedelta(days=90)
 
 @click.command()
 @click.option("--class", "asset_class", required=True, metavar="CLASS", help="The class of the assets, e.g. pump.")
-@click.option("--from", "begin", type=_MOMENT, metavar="TIME", help="First moment, UTC  [default: 90 days before].")
+@click.option(
+    "--remaining-life",
+    "of_life",
+    is_flag=True,
+    help="A model of how long they last, out of those that failed, instead of what is usual for them.",
+)
+@click.option(
+    "--from",
+    "begin",
+    type=_MOMENT,
+    metavar="TIME",
+    help="First moment, UTC  [default: 90 days before; of remaining life: the first there is].",
+)
 @click.option("--to", "end", type=_MOMENT, metavar="TIME", help="Moment before which it ends, UTC  [default: now].")
-@click.option("--name", metavar="NAME", help="Of the model  [default: CLASS-anomaly].")
-@click.option("--budget", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
-              help="False alarms an asset and year that are put up with.")  # fmt: skip
+@click.option("--name", metavar="NAME", help="Of the model  [default: CLASS-anomaly, CLASS-life].")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="False alarms an asset and year that are put up with; not of remaining life.",
+)
+@click.option("--effort", type=click.FloatRange(0.01, 1.0), default=1.0, show_default=True,
+              help="Of remaining life: less is quicker and worse, for a first look.")  # fmt: skip
 @click.option("--seed", type=int, default=7, show_default=True, help="Of the random parts: the same gives the same.")
 @click.option("--by", "actor", default="precursor train", metavar="WHO", help="Who does it; kept with the model.")
 @click.option("--dry-run", is_flag=True, help="Train and report, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
 def train(
+    context: click.Context,
     asset_class: str,
+    of_life: bool,
     begin: datetime | None,
     end: datetime | None,
     name: str | None,
     budget: float,
+    effort: float,
     seed: int,
     actor: str,
     dry_run: bool,
@@ -47,14 +70,32 @@ def train(
     """Train a model of what is usual for a class of assets, on their good time alone.
 
     Good is the time in which an asset ran and had settled, no alarm about it stood, no work order was open and no
-    failure came within seven days. The model is a candidate in the registry: `precursor models promote` takes it
-    further, into shadow first. See docs/models.md.
+    failure came within seven days.
+
+    With --remaining-life: a model of how long they last, from lives that began with a renewal and ended in failure, at
+    least five. What it says is held against lives it was not shown, beside the mean life.
+
+    The model is a candidate in the registry: `precursor models promote` takes it further, into shadow first. See
+    docs/models.md.
     """
+    from precursor.cli.train_life import train_remaining_life
+    from telemetry.batch import EPOCH
+
+    given = click.core.ParameterSource.COMMANDLINE
+    other = "budget" if of_life else "effort"
+    if context.get_parameter_source(other) is given:
+        raise click.UsageError(f"--{other} is not for {'remaining life' if of_life else 'what is usual'}; leave it out")
     until = _utc(end) or datetime.now(UTC)
-    since = _utc(begin) or until - _USUAL_SPAN
+    since = _utc(begin) or (EPOCH if of_life else until - _USUAL_SPAN)
     if since >= until:
         raise click.BadParameter(f"--from {since:%Y-%m-%d %H:%M} is not before --to {until:%Y-%m-%d %H:%M}")
-    chosen = name or f"{asset_class}-anomaly"
+    chosen = name or f"{asset_class}-{'life' if of_life else 'anomaly'}"
+    if of_life:
+        train_remaining_life(
+            asset_class, since, until, chosen,
+            seed=seed, effort=effort, actor=actor, dry_run=dry_run, as_json=as_json,
+        )  # fmt: skip
+        return
 
     async def work(connection: "asyncpg.Connection") -> "tuple[TrainingData, Artefact, int | None]":
         from models.class_model import train as fit

@@ -326,6 +326,121 @@ async def test_lives_of_a_class_tell_how_long_one_of_its_age_lives(plant: str, c
     assert (await analyse_once(plant))["age"] == 0
 
 
+async def failed_by(connection: asyncpg.Connection, begin: datetime) -> datetime:
+    """P-2 failed of three bearings, P-3 of three seals, and both go on; the last they were heard of."""
+    for asset, mode, ages in (("P-2", "bearing_wear", (90, 110, 100)), ("P-3", "seal_leak", (95, 105, 102))):
+        at, states = [begin], [AssetState.FAILED]
+        for age in ages:
+            at += [at[-1] + DAY, at[-1] + (1 + age) * DAY]
+            states += [AssetState.RUNNING, AssetState.FAILED]
+            await order(connection, asset, mode, at[-1] - DAY, verified=at[-1] + 3 * DAY)
+        at += [at[-1] + DAY, begin + 326 * DAY]
+        states += [AssetState.RUNNING, AssetState.RUNNING]
+        await store(connection, f"{asset}.state", at, [float(state) for state in states])
+    return begin + 326 * DAY
+
+
+async def order(
+    connection: asyncpg.Connection, asset: str, mode: str, opened: datetime, *, verified: datetime | None = None
+) -> None:
+    number = await connection.fetchval(
+        "INSERT INTO work_order (asset_id, failure_mode, status, priority, title, opened_at, due_at, first_seen_at,"
+        " last_seen_at) SELECT id, $2, $4, 1, '', $3, $3, $3, $3 FROM asset WHERE name = $1 RETURNING id",
+        asset, mode, opened, "new" if verified is None else "verified",
+    )  # fmt: skip
+    if verified is not None:
+        for status, at in (("completed", verified - DAY), ("verified", verified)):
+            await connection.execute(
+                "INSERT INTO work_order_event (work_order_id, to_status, at, actor) VALUES ($1, $2, $3, 'kim')",
+                number, status, at,
+            )  # fmt: skip
+
+
+async def test_failure_modes_compete_for_the_life_of_an_asset(plant: str, connection: asyncpg.Connection) -> None:
+    last = await failed_by(connection, datetime(2020, 1, 1, tzinfo=UTC))
+    await analyse_once(plant)
+    made = await prognoses(connection, "age")
+    assert len(made) == 4
+    assert {row["failure_mode"] for row in made} == {"bearing_wear", "seal_leak"}
+    # Failures of the other mode, and the two that live on; a repair that was put down late ended no life.
+    assert {(json.loads(row["details"])["failures"], json.loads(row["details"])["survivors"]) for row in made} == {
+        (3, 5)
+    }
+
+    await order(connection, "P-2", "seal_leak", last)
+    await store(connection, "P-2.state", [last + DAY, last + 2 * DAY], [2.0, 1.0])
+    await analyse_once(plant)
+    asset = await connection.fetchval("SELECT id FROM asset WHERE name = 'P-2'")
+    came = {
+        row["failure_mode"]: row["outcome"]
+        for row in await prognoses(connection, "age")
+        if row["asset_id"] == asset and row["made_at"] <= last
+    }
+    assert came == {"seal_leak": "failed", "bearing_wear": "repaired"}
+    listed = await asyncio.to_thread(CliRunner().invoke, commands.prognoses, env=settings_of(plant))
+    assert "P-3 bearing_wear age" in " ".join(listed.output.split())
+
+
+async def alarm(connection: asyncpg.Connection, asset: str, mode: str | None, began: datetime) -> None:
+    await connection.execute(
+        "INSERT INTO alarm (key, rule_id, rule_name, asset_id, side, limit_value, priority, failure_mode, began_at,"
+        " value, peak_value, peak_at) SELECT $4, rule.id, 'high', asset.id, 'high', 1, 3, $2, $3, 2, 2, $3"
+        " FROM asset, rule WHERE asset.name = $1 LIMIT 1",
+        asset, mode, began, f"{asset}/{mode}/{began}",
+    )  # fmt: skip
+
+
+async def test_an_alarm_is_answered_by_how_long_others_lived_on_after_theirs(
+    plant: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    last = await failed_by(connection, begin)
+    # Of each bearing of P-2 at about four fifths of its life, and again; of its present one at an age of 20 days.
+    renewed = begin + DAY
+    for age, share in ((90, 0.78), (110, 0.8), (100, 0.82)):
+        await alarm(connection, "P-2", "bearing_wear", renewed + share * age * DAY)
+        await alarm(connection, "P-2", "bearing_wear", renewed + 0.9 * age * DAY)
+        renewed += (1 + age) * DAY
+    await alarm(connection, "P-2", "bearing_wear", renewed + 20 * DAY)
+    await alarm(connection, "P-2", None, renewed + 21 * DAY)
+    await alarm(connection, "P-1", "bearing_wear", last - DAY)
+    await store(connection, "P-1.vib", [last + HOUR], [1.0])
+
+    await analyse_once(plant)
+    by_mode = {(row["asset_id"], row["failure_mode"]): row for row in await prognoses(connection, "pf_interval")}
+    ids = {row["name"]: row["id"] for row in await connection.fetch("SELECT id, name FROM asset")}
+    assert by_mode.keys() == {(ids["P-2"], "bearing_wear"), (ids["P-2"], ""), (ids["P-1"], "bearing_wear")}
+    made = by_mode[ids["P-2"], "bearing_wear"]
+    # A quarter of the age at the alarm, of which two days have passed.
+    assert made["p50_s"] / 86_400 == pytest.approx(20 / 4 - 2, rel=0.2)
+    assert made["made_at"] == last
+    # Its own life; that of P-1, whose begin nobody knows, teaches nothing.
+    assert (json.loads(made["details"])["failures"], json.loads(made["details"])["survivors"]) == (3, 1)
+    assert "fewer than 3 failures" in by_mode[ids["P-2"], ""]["reason"]
+    assert "age is not known" in by_mode[ids["P-1"], "bearing_wear"]["reason"]
+    assert await computed(connection) == {}
+
+    async def killed(*arguments: Any) -> None:
+        await hand_over(*arguments)
+        await arguments[0].execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    await store(connection, "P-2.state", [last + HOUR], [1.0])
+    with monkeypatch.context() as patched:
+        patched.setattr("precursor.analysis.pf_intervals.hand_over", killed)
+        with pytest.raises(DatabaseUnavailableError):
+            await analyse_once(plant)
+    assert await computed(connection) == {}
+    await analyse_once(plant)
+    assert (await analyse_once(plant))["pf_interval"] == 0
+    (*_, later) = await prognoses(connection, "pf_interval")
+    assert (later["made_at"], len(await prognoses(connection, "pf_interval"))) == (last + HOUR, 4)
+    found = await computed(connection)
+    assert found == {
+        (f"P-2.pf_interval{ending}", last + HOUR): later[f"{quantile}_s"] / 86_400
+        for ending, quantile in (("", "p50"), ("_p10", "p10"), ("_p90", "p90"))
+    }
+
+
 def test_the_first_life_has_no_known_begin_and_the_last_goes_on() -> None:
     ends = [
         End(at=T0, failed=True, renewed_at=T0 + DAY),

@@ -36,7 +36,8 @@ INSERT INTO sensor (name, asset_id, kind, unit, computed, source_id, origin) VAL
     ('P-101.flow.remaining_life', 1, 'derived', 'd', 'remaining_life', 3, 'plant'),
     ('P-101.pumps', 1, 'derived', '', 'model', NULL, 'model'),
     ('P-101.fans', 1, 'derived', '', 'model', NULL, 'model'),
-    ('P-101.old', 1, 'derived', '', 'score', 1, 'plant');
+    ('P-101.old', 1, 'derived', '', 'score', 1, 'plant'),
+    ('P-101.pf_interval', 1, 'derived', 'd', 'remaining_life', NULL, 'model');
 UPDATE sensor SET retired_at = now() WHERE name = 'P-101.old';
 INSERT INTO model (name, version, task, asset_class, state, artefact, sha256, metadata) VALUES
     ('pumps', 1, 'anomaly', 'pump', 'retired', '', sha256('1'), '{"assets": ["P-101"]}'),
@@ -67,6 +68,7 @@ PROGNOSES: list[tuple[Any, ...]] = [
     (1, None, "", "age", T0 + 2 * HOUR, 2 * DAY_S, "", None, None, None, None),
     (1, None, "seal_leak", "age", T0 + HOUR, 1 * DAY_S, "", None, None, "repaired", T0 + 3 * HOUR),
     (2, None, "", "age", T0 + HOUR, None, "fewer than 3 failures", None, None, None, None),
+    (1, None, "bearing_wear", "pf_interval", T0 + HOUR, 1 * DAY_S, "", None, None, None, None),
 ]
 
 
@@ -123,15 +125,16 @@ async def test_remaining_life_is_the_last_word_of_each_sensor_mode_and_method_or
     lives = (await got(client, "/assets/P-101/condition"))["remaining_life"]
     told = [(each["sensor"], each["failure_mode"], each["method"], each["made_at"], each["p10_s"]) for each in lives]
     assert told == [
+        (None, "bearing_wear", "pf_interval", iso(1), 1 * DAY_S),
         (None, "", "age", iso(2), 2 * DAY_S),
         ("P-101.temp", "bearing_wear", "model", iso(0), 4 * DAY_S),
         ("P-101.vib", "bearing_wear", "trend", iso(1), 5 * DAY_S),
         ("P-101.vib", "imbalance", "trend", iso(0), None),
         ("P-101.flow", "", "trend", None, None),
     ]
-    assert [lives[0]["p50_s"], lives[0]["p90_s"], lives[0]["reason"]] == [4 * DAY_S, 6 * DAY_S, ""]
-    assert lives[3]["reason"] == "no significant trend"
-    assert "precursor analyse" in lives[4]["reason"]
+    assert [lives[1]["p50_s"], lives[1]["p90_s"], lives[1]["reason"]] == [4 * DAY_S, 6 * DAY_S, ""]
+    assert lives[4]["reason"] == "no significant trend"
+    assert "precursor analyse" in lives[5]["reason"]
 
 
 async def test_an_asset_of_which_nothing_is_computed_has_an_empty_condition(client: httpx.AsyncClient) -> None:
@@ -160,8 +163,8 @@ async def test_prognoses_come_newest_first_in_pages(client: httpx.AsyncClient) -
         if page["next_cursor"] is None:
             break
         cursor = {"cursor": page["next_cursor"]}
-    assert [each["id"] for each in found] == [6, 8, 7, 2, 5, 4, 3, 1]
-    assert found[5] == {
+    assert [each["id"] for each in found] == [6, 9, 8, 7, 2, 5, 4, 3, 1]
+    assert found[6] == {
         "id": 4,
         "asset": "P-101",
         "sensor": "P-101.temp",
@@ -187,7 +190,7 @@ async def test_prognoses_come_newest_first_in_pages(client: httpx.AsyncClient) -
     [
         ({"asset": "P-102"}, [8]),
         ({"settled": True}, [7]),
-        ({"settled": False, "asset": "P-101", "from": iso(1)}, [6, 2]),
+        ({"settled": False, "asset": "P-101", "from": iso(1)}, [6, 9, 2]),
         ({"from": iso(0), "to": iso(1)}, [5, 4, 3, 1]),
     ],
 )

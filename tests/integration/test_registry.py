@@ -93,6 +93,13 @@ async def test_a_model_that_was_tampered_with_in_the_database_is_not_promoted(co
     assert await states(connection) == {1: "candidate"}
 
 
+async def test_a_name_is_for_one_task(connection: asyncpg.Connection) -> None:
+    await add_model(connection, "pumps", ARTEFACT, actor="anna")
+    other = replace(ARTEFACT, metadata=replace(ARTEFACT.metadata, task="remaining_life"))
+    with pytest.raises(ConfigurationError, match="'pumps' are for anomaly, this one is for remaining life"):
+        await add_model(connection, "pumps", other, actor="anna")
+
+
 async def test_a_model_of_another_version_is_not_promoted(connection: asyncpg.Connection) -> None:
     old = replace(ARTEFACT, metadata=replace(ARTEFACT.metadata, versions={**versions(), "scikit-learn": "1.2.0"}))
     await add_model(connection, "pumps", old, actor="anna")

@@ -11,7 +11,8 @@ from ingest.limits import DoorLimits
 from ingest.message import Message
 from ingest.reasons import RejectReason
 from precursor.bench.workload import bench_plant
-from precursor.parts import engine_options, retention_policy
+from precursor.engine_settings import engine_options
+from precursor.parts import retention_policy
 from precursor.settings import read_settings
 from telemetry.batch import to_micros
 from telemetry.retention import SLACK, thrown_away_before

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from precursor.assessment import azure
-from precursor.assessment.azure import assess, read_events
+from precursor.assessment.azure import assess
+from precursor.assessment.azure_events import instants_of, read_events
 from telemetry.errors import ConfigurationError
 
 
@@ -62,7 +63,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
 def test_alarms_are_counted_by_instant_by_failure_and_by_episode(tmp_path: Path) -> None:
     write(tmp_path)
     events = read_events(tmp_path)
-    asked = azure._instants(events).between(144, np.inf)
+    asked = instants_of(events).between(144, np.inf)
     assert asked.time.tolist() == list(range(144, 175, 3))
     # Due from 24 h before the failure at 198 h on: the instants at 174 h only, on machine 2.
     assert np.argwhere(asked.due).tolist() == [[1, 10, 0]]

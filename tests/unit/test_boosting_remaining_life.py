@@ -1,5 +1,7 @@
 """Remaining life from labelled histories, on units whose wear is made and therefore known."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,8 +9,10 @@ import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.artefacts.artefact import Artefact, Metadata
 from models.evaluation.life import interval_share
 from models.life.boosting import RemainingLifeModel
+from models.life.class_life import foretell
 from models.life.labelled_features import LifeFeatures
 from models.life.labelled_histories import LifeHistories
 from telemetry.errors import StateError
@@ -104,6 +108,31 @@ def test_quantiles_never_cross_and_stay_between_0_and_the_cap_whatever_comes_in(
     assert (np.isnan(said.p90) == ~known).all()
     chain = np.stack([np.zeros(len(history)), said.p10, said.p50, said.p90, np.full(len(history), CAP)])[:, known]
     assert (np.diff(chain, axis=0) >= 0).all()
+
+
+def test_quantiles_that_say_otherwise_than_the_figure_between_them_give_way_to_it(model: RemainingLifeModel) -> None:
+    fresh = made(2, seed=14)
+    plain = model.predict(fresh).p50
+    arrays = model.arrays
+    crossed = {**arrays, "low": np.full_like(arrays["low"], CAP), "high": np.zeros_like(arrays["high"])}
+    said = RemainingLifeModel.from_parts(model.estimators, crossed).predict(fresh)
+    np.testing.assert_array_equal(np.stack([said.p10, said.p50, said.p90]), np.stack([plain] * 3))
+
+
+def test_a_life_that_goes_on_is_foretold_where_its_end_is_in_sight(model: RemainingLifeModel) -> None:
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    metadata = Metadata(
+        task="remaining_life", asset_class="fan", features=("a", "b", "c", "d", "x", "y"), data_from=day,
+        data_until=day, assets=("F-1",), rows=1,
+    )  # fmt: skip
+    artefact = Artefact(metadata=metadata, estimators=model.estimators, arrays=model.arrays)
+    rows = np.flatnonzero(made(1, seed=15).unit)
+    young, old, none = (foretell(artefact, made(1, seed=15).where(rows[:seen])) for seen in (5, rows.size - 5, 0))
+    assert "no end is in sight: the model looks 60 days ahead" in (young.reason or "")
+    assert "no usable readings" in (none.reason or "")
+    said = model.predict(made(1, seed=15).where(rows[: rows.size - 5]), last=True)
+    assert [old.p10_s, old.p50_s, old.p90_s] == [each[0] * 86_400 for each in (said.p10, said.p50, said.p90)]
+    assert 0 < said.p50[0] < 20
 
 
 def test_nothing_is_said_until_a_sensor_has_had_a_value(model: RemainingLifeModel) -> None:
