@@ -35,6 +35,7 @@ _FEWEST_TURNS = 10.0
 _ROUNDING = 2.0**-22
 """of float32, with two bits to spare: a signal that varies less than this share of its largest value does not vary"""
 _ONE, _TWO = 1, 3
+_UPPER, _HALVES = (ORDERS >= 3) & (ORDERS % 1 == 0), ORDERS % 1 != 0
 _PARTS = {"bpfo": Part.OUTER, "bpfi": Part.INNER, "bsf": Part.BALL, "ftf": Part.CAGE}
 _SCALARS = {
     "acceleration_rms": ACCELERATION_UNIT,
@@ -106,6 +107,10 @@ class Analyser:
             highest_hz=highest * usual,
             background_hz=2 * usual,
         )
+        teeth = np.array(machine.gear_teeth, np.float64)
+        blades = [] if machine.blades is None else [machine.blades]
+        self._wheel_orders = np.concatenate([teeth, (teeth[:, None] + SIDEBANDS).ravel(), blades])
+        self._units = feature_units(machine)
         self._background = Background(self.bank.bins, round(2 * usual / self._spectrum.resolution_hz))
 
     def features(
@@ -132,10 +137,11 @@ class Analyser:
         if not math.isfinite(float(values.sum())):
             raise ValueError("some samples are not finite; a block with gaps cannot be analysed")
         straight = self._straighten(values)
-        power = self._spectrum.power(straight)
+        transform = self._spectrum.transform(straight)
+        power = self._spectrum.power(transform)
         velocity = self._spectrum.velocity_power(power, quantity)
         acceleration = self._spectrum.acceleration_power(power, quantity)
-        envelope = self.bank.spectra(straight)
+        envelope = self.bank.spectra(transform)
         speed = self._speed(power, envelope, speed_hz)
         order_rms = self._order_rms(velocity, speed)
         bearings = self._bearings(envelope, speed)
@@ -148,11 +154,10 @@ class Analyser:
             **self._wheels(acceleration, speed),
             **self._bearing_features(bearings, quantity),
         }
-        units = feature_units(self.machine)
         return Analysis(
             machine=self.machine,
             unit=SI[quantity],
-            features={name: (found[name], unit) for name, unit in units.items()},
+            features={name: (found[name], unit) for name, unit in self._units.items()},
             speed=speed,
             order_rms=order_rms,
             gear_floor=tuple(self._floor(acceleration, teeth, speed) for teeth in self.machine.gear_teeth),
@@ -233,23 +238,19 @@ class Analyser:
         }
 
     def _wheels(self, acceleration: Column, speed: ShaftSpeed | None) -> dict[str, float]:
-        found = {}
-        told = speed is not None and self._turns(speed) >= _FEWEST_TURNS
-        for number, teeth in enumerate(self.machine.gear_teeth, start=1):
-            mesh, sides = math.nan, math.nan
-            if speed is not None and told:
-                mesh = float(self._spectrum.line_rms(acceleration, np.array(teeth * speed.hz)))
-                lines = self._spectrum.line_rms(acceleration, (teeth + SIDEBANDS) * speed.hz)
-                sides = math.sqrt(float(lines @ lines))
-            found[_numbered("gear_mesh", number)] = mesh
-            found[_numbered("gear_sidebands", number)] = sides
+        """Of gears and blades, by one look at the spectrum."""
+        found = np.full(self._wheel_orders.size, np.nan)
+        if speed is not None and self._turns(speed) >= _FEWEST_TURNS:
+            found = self._spectrum.line_rms(acceleration, self._wheel_orders * speed.hz)
+        gears = len(self.machine.gear_teeth)
+        mesh, sides = found[:gears], found[gears : gears * (1 + SIDEBANDS.size)].reshape(gears, SIDEBANDS.size)
+        told = {}
+        for number in range(gears):
+            told[_numbered("gear_mesh", number + 1)] = float(mesh[number])
+            told[_numbered("gear_sidebands", number + 1)] = math.hypot(*sides[number].tolist())
         if self.machine.blades is not None:
-            found["blade_pass"] = (
-                float(self._spectrum.line_rms(acceleration, np.array(self.machine.blades * speed.hz)))
-                if speed is not None and told
-                else math.nan
-            )
-        return found
+            told["blade_pass"] = float(found[-1])
+        return told
 
     def _floor(self, acceleration: Column, teeth: int, speed: ShaftSpeed | None) -> float:
         """From the median of the bins around the mesh, which lines hardly move."""
@@ -340,9 +341,8 @@ def _scalars(values: Column, straight: Column, quantity: Quantity) -> dict[str, 
 
 def _shaft(speed: ShaftSpeed | None, order_rms: Column) -> dict[str, float]:
     known = speed is not None and speed.source is not SpeedSource.ASSUMED
-    whole, half = ORDERS % 1 == 0, ORDERS % 1 != 0
-    upper = order_rms[whole & (ORDERS >= 3)]
-    halves = order_rms[half]
+    upper = order_rms[_UPPER]
+    halves = order_rms[_HALVES]
     return {
         "shaft_speed": speed.hz if speed is not None and known else math.nan,
         "shaft_speed_uncertainty": speed.uncertainty_hz if speed is not None else math.nan,

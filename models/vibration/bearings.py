@@ -82,14 +82,19 @@ class Bearing:
 def bearing(designation: str, extra: Mapping[str, Bearing] = MappingProxyType({})) -> Bearing:
     """A bearing by its designation, from `extra` or from the catalogue.
 
+    A number alone, such as 6205, is none: standards give the outer dimensions of a bearing, each maker its own number
+    and size of elements.
+
     Raises:
         ConfigurationError: nobody knows it; the message names the nearest.
     """
     known = {**catalogue(), **extra}
     if designation not in known:
+        near = next((name for name in sorted(known) if designation and designation.lower() in name.lower()), None)
+        hint = f"; did you mean {near!r}?" if near else closest(designation, sorted(known))
         raise ConfigurationError(
             f"bearing {designation!r} is not in the catalogue; give its geometry (elements, element_diameter_mm,"
-            f" pitch_diameter_mm, contact_angle_deg){closest(designation, sorted(known))}"
+            f" pitch_diameter_mm, contact_angle_deg){hint}"
         )
     return known[designation]
 

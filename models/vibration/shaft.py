@@ -1,16 +1,15 @@
 """The speed of the shaft, from the lines it leaves at its multiples."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from models.vibration.combs import CAP, comb, noise_limit
+from models.vibration.spectrum import Spectra
 
 __all__ = ["ShaftSpeed", "SpeedSource", "find_speed"]
-
-Column = npt.NDArray[np.float64]
 
 FIRST = 3
 """multiples of the speed that it is found by, in each spectrum: higher ones may be lines of something else nearby"""
@@ -47,7 +46,7 @@ class ShaftSpeed:
 
 
 def find_speed(
-    spectrum: Column, envelope: Column, resolution_hz: float, low_hz: float, high_hz: float
+    spectrum: Spectra, envelope: Spectra, resolution_hz: float, low_hz: float, high_hz: float
 ) -> ShaftSpeed | None:
     """The speed whose multiples stand out most.
 
@@ -66,15 +65,16 @@ def find_speed(
     step = 1 / (2 * HARMONICS)
     places = np.arange(low_hz / resolution_hz, high_hz / resolution_hz + step / 2, step)
     both = np.stack([spectrum, envelope])
-    found = comb(both, places, FIRST).sum(axis=0)
+    found = comb(both, places, FIRST).sum(axis=1)
     # Noise: a Gamma distribution over all lines of both.
     if found.max() < noise_limit(max(places.size / 2, 1), FALSE_SHARE, 2 * FIRST):
         return None
     first = comb(both, places, 1)
-    best = np.where(first.max(axis=0) >= CAP, found + first.sum(axis=0), 0.0)
+    best = np.where(first.max(axis=1) >= CAP, found + first.sum(axis=1), 0.0)
     if not best.any():
         return None
-    place, spread, highest = _track(both, float(np.median(places[best >= best.max() - 1e-9])))
+    among = places[best >= best.max() - 1e-9]
+    place, spread, highest = _track(both, float(among[(among.size - 1) // 2] + among[among.size // 2]) / 2)
     if not low_hz - resolution_hz / 2 <= place * resolution_hz <= high_hz + resolution_hz / 2:
         return None
     return ShaftSpeed(
@@ -84,32 +84,36 @@ def find_speed(
     )
 
 
-def _track(both: Column, place: float) -> tuple[float, float, int]:
+def _track(both: Spectra, place: float) -> tuple[float, float, int]:
     """The first line, then each multiple where the ones before say it is: first line, spread of all, highest seen.
 
     All in bins. A line that is not where it should be is another's: the passing of a bearing's elements often comes
     near a multiple. Above the first multiples only the spectrum counts, the envelope's lines there are a bearing's.
     """
     multiples, centres = [], []
+    across, squares = 0.0, 0
     for multiple in range(1, HARMONICS + 1):
         room = _FIRST_ROOM if multiple == 1 else _ROOM
         for row in both if multiple <= FIRST else both[:1]:
             middle = round(place * multiple)
             if middle < 3 or middle + 4 > row.size:
                 continue
-            top = middle - 1 + int(np.argmax(row[middle - 1 : middle + 2]))
-            if row[top] < CAP:
+            around = row[middle - 2 : middle + 3].tolist()
+            top = max(1, 2, 3, key=around.__getitem__)
+            if around[top] < CAP:
                 continue
-            left, peak, right = np.sqrt(row[top - 1 : top + 2])
+            left, peak, right = map(math.sqrt, around[top - 1 : top + 2])
             # Exact for a Hann window (Grandke 1983, from magnitudes of three bins).
-            centre = top + 2 * float((right - left) / (left + 2 * peak + right))
+            centre = middle - 2 + top + 2 * (right - left) / (left + 2 * peak + right)
             if abs(centre - place * multiple) <= room:
                 multiples.append(multiple)
                 centres.append(centre)
+                across += multiple * centre
+                squares += multiple**2
                 # The envelope's window is another one: its lines count where the spectrum has none.
                 break
         if multiples:
-            place = float(np.dot(multiples, centres) / np.dot(multiples, multiples))
+            place = across / squares
     if not multiples:
         return place, 0.5, 1
     spread = float(np.sqrt(np.mean((np.array(centres) - place * np.array(multiples)) ** 2)))

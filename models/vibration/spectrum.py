@@ -9,15 +9,18 @@ import scipy.special
 
 from models.vibration.quantities import Quantity, in_si
 
-__all__ = ["FEWEST_PERIODS", "LINE_BINS", "Background", "PowerSpectrum", "product_sum", "velocity_rms"]
+__all__ = ["FEWEST_PERIODS", "LINE_BINS", "Background", "PowerSpectrum", "Spectra", "product_sum", "velocity_rms"]
 
 Column = npt.NDArray[np.float64]
+Spectra = npt.NDArray[np.floating]
+Transform = npt.NDArray[np.complex128]
 
 FEWEST_PERIODS = 5.0
 """of the lowest frequency of a band that a block must hold for the band to be measured"""
 LINE_BINS = 2
 """either side of a line that its energy is spread over by the Hann window"""
 
+_LINE = np.arange(-LINE_BINS, LINE_BINS + 1)
 _RAREST = 1e-300
 _LOBE_VARIANCE = 1 / 3
 """in bins²: how far the Hann window spreads the power of a line, wherever it lies between the bins"""
@@ -58,10 +61,16 @@ class PowerSpectrum:
         straight: Column = level - slope * self._time
         return straight
 
-    def power(self, straight: Column) -> Column:
-        """Mean square by bin, one-sided, in the square of the unit of the samples (as `straighten` leaves them)."""
-        transform: npt.NDArray[np.complex128] = scipy.fft.rfft(straight * self._window)
-        power: Column = (transform.real**2 + transform.imag**2) * self._scale
+    def transform(self, straight: Column) -> Transform:
+        """Of samples as `straighten` leaves them, Hann-windowed."""
+        transform: Transform = scipy.fft.rfft(straight * self._window)
+        return transform
+
+    def power(self, transform: Transform) -> Column:
+        """Mean square by bin, one-sided, in the square of the unit of the samples."""
+        power: Column = transform.real**2
+        power += transform.imag**2
+        power *= self._scale
         return power
 
     def velocity_power(self, power: Column, quantity: Quantity) -> Column:
@@ -92,10 +101,8 @@ class PowerSpectrum:
         """RMS of the lines at these frequencies, noise under them included; NaN beyond the spectrum."""
         middle = np.rint(np.asarray(frequency_hz) / self.resolution_hz).astype(np.int64)
         inside = (middle > LINE_BINS) & (middle + LINE_BINS < power.size)
-        sums = np.zeros(middle.shape)
-        for place in range(-LINE_BINS, LINE_BINS + 1):
-            sums += power[np.where(inside, middle + place, 0)]
-        return np.where(inside, np.sqrt(sums), np.nan)
+        around = np.where(inside, middle, LINE_BINS)[..., None] + _LINE
+        return np.where(inside, np.sqrt(power[around].sum(axis=-1)), np.nan)
 
 
 class Background:
@@ -112,13 +119,10 @@ class Background:
         self._blocks = begins[:, None] + np.arange(size)
         self._middle = size // 2
         centres = begins + (size - 1) / 2
-        place = np.arange(bins)
-        self._left = np.clip(np.searchsorted(centres, place) - 1, 0, max(centres.size - 2, 0))
-        self._right = np.minimum(self._left + 1, centres.size - 1)
-        apart = np.maximum(centres[self._right] - centres[self._left], 1.0)
-        self._share = np.clip((place - centres[self._left]) / apart, 0.0, 1.0)
+        # A straight line is the sum of what each median has a share in: one row a median.
+        self._shares = np.array([np.interp(np.arange(bins), centres, one) for one in np.eye(centres.size)], np.float32)
 
-    def relative(self, power: Column, averaged: int = 1) -> Column:
+    def relative(self, power: Spectra, averaged: int = 1) -> Spectra:
         """Power over its background, so that where there is noise only it is exponentially distributed with mean 1.
 
         Power of noise is a Gamma variable of as many degrees as spectra were averaged, and the median its measure:
@@ -126,16 +130,16 @@ class Background:
         background is nothing, so is this.
 
         Args:
-            power: (..., bins).
+            power: (..., bins), single precision is enough.
             averaged: spectra it is the mean of.
         """
-        medians = np.partition(power[..., self._blocks], self._middle, axis=-1)[..., self._middle]
-        medians = medians * (averaged / scipy.special.gammaincinv(averaged, 0.5))
-        usual = medians[..., self._left] * (1 - self._share) + medians[..., self._right] * self._share
-        over = np.divide(power, usual, out=np.zeros_like(power), where=usual > 0)
-        if averaged == 1:
-            return over
-        return -np.log(np.maximum(scipy.special.gammaincc(averaged, averaged * over), _RAREST))
+        medians = np.sort(power[..., self._blocks], axis=-1)[..., self._middle]
+        medians = medians / scipy.special.gammaincinv(averaged, 0.5) * averaged
+        usual = np.einsum("...m,mb->...b", medians.astype(power.dtype), self._shares)
+        over: Spectra = np.divide(power, usual, out=np.zeros_like(power), where=usual > 0)
+        if averaged > 1:
+            over = -np.log(np.maximum(scipy.special.gammaincc(averaged, averaged * over), _RAREST))
+        return over
 
 
 def velocity_rms(
@@ -162,5 +166,5 @@ def velocity_rms(
     """
     values, quantity = in_si(samples, unit)
     spectrum = PowerSpectrum(sample_rate_hz, values.size)
-    power = spectrum.power(spectrum.straighten(values))
+    power = spectrum.power(spectrum.transform(spectrum.straighten(values)))
     return spectrum.band_rms(spectrum.velocity_power(power, quantity), low_hz, high_hz)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.signal
 from scipy.stats import kurtosis
 
-from models.vibration.analyser import Analyser
+from models.vibration.analyser import Analyser, Analysis
 from models.vibration.bearings import catalogue
 from models.vibration.diagnosis import Fault, Verdict, diagnose, diagnose_recording
 from models.vibration.machine import MachineSpec
@@ -37,6 +37,9 @@ _PARTS = {
 _CLASSES = (HEALTHY, "inner", "outer", "ball")
 _UNKNOWN = "unknown"
 _BLOCK_S = 1.0
+_RECORDING_S = 2.0
+"""blocks that a whole recording is named from, each from the middle of the one before: lines twice as close are told
+apart, and none of the recording is lost to the window"""
 _PLAIN_KURTOSIS = 3.5
 """of the plain baseline: above it a bearing counts as damaged"""
 _SNRS_DB = (-25.0, -20.0, -15.0, -10.0, -5.0, 0.0, 5.0)
@@ -48,13 +51,14 @@ _FEMTO_BAND_HZ = (60.0, 1000.0)
 """of velocity in a block of 0.1 s: 10 Hz is one period"""
 
 _ABOUT = (
-    "`models.vibration` with its defaults: squared envelopes of 1 to 15 bands of a block of 1 s, the first four lines"
-    " of each fault frequency within 1.5 % slip, against what noise makes in one of 10,000 blocks and what the block"
-    " itself shows where no fault is. A recording has a fault if most of its blocks have; which one is read from the"
-    " mean of their spectra. Nothing is learned from recordings; taper, notch, slip and the vote of blocks were"
-    " chosen with these recordings and synthetic ones in view, so their own figures are no proof. That an"
-    " element is named where both rings are struck alike was thought of when looking at one of them (CWRU, ball, 0.007"
-    " in, no load), whose ball shows no line of its own: how often it holds elsewhere is not known from these."
+    "`models.vibration` with its defaults: squared envelopes of 1 to 15 bands of a block, the first four lines of each"
+    " fault frequency within 1.5 % slip, against what noise makes in one of 10,000 blocks and what the block itself"
+    " shows where no fault is. Figures of blocks are of single ones of 1 s. A recording is cut into blocks of 2 s,"
+    " overlapping by half; it has a fault if most of them have, and which one is read from the mean of their spectra."
+    " Nothing is learned from recordings; notch, slip and the vote of blocks were chosen with these recordings and"
+    " synthetic ones in view, so their own figures are no proof. That an element is named where both rings are struck"
+    " alike was thought of when looking at one of them (CWRU, ball, 0.007 in, no load), whose ball shows no line of its"
+    " own."
 )
 _NOTES = (
     "`kurtosis`: damaged, and then of the outer ring, where kurtosis is over 3.5.",
@@ -87,7 +91,8 @@ def assess(folder: Path, *, seed: int, watch: Callable[[str], None]) -> Assessme
     evidence: dict[str, Any] = {}
     for each in judged:
         watch(each.name)
-        name, of_blocks, verdict = _name(each)
+        name, verdict = _name(each)
+        of_blocks = [_bearing_name(diagnose(one)) for one in _blocks(each, _BLOCK_S, steps=1)[1]]
         named.append(name)
         blocks.append(of_blocks)
         evidence[each.name] = {"truth": each.truth, "named": name, "blocks": Counter(of_blocks), **_told(verdict)}
@@ -188,16 +193,19 @@ def _iso_zone_error() -> float:
     return worst
 
 
-def _name(recording: Recording, seconds: float = _BLOCK_S) -> tuple[str, list[str], Verdict]:
-    """Of the recording, of its blocks, and why."""
+def _name(recording: Recording, seconds: float = _RECORDING_S) -> tuple[str, Verdict]:
+    """Of the recording, and why."""
+    analyser, analyses = _blocks(recording, seconds, steps=2)
+    verdict = diagnose_recording(analyser, analyses)
+    return _bearing_name(verdict), verdict
+
+
+def _blocks(recording: Recording, seconds: float, steps: int) -> tuple[Analyser, list[Analysis]]:
+    """Of blocks of this length, so many begin in the time of one."""
     count = min(round(seconds * recording.sample_rate_hz), recording.samples.size)
     analyser = Analyser(recording.sample_rate_hz, count, recording.machine)
-    analyses = [
-        analyser.analyse(recording.samples[begin : begin + count], "g")
-        for begin in range(0, recording.samples.size - count + 1, count)
-    ]
-    verdict = diagnose_recording(analyser, analyses)
-    return _bearing_name(verdict), [_bearing_name(diagnose(each)) for each in analyses], verdict
+    begins = range(0, recording.samples.size - count + 1, count // steps)
+    return analyser, [analyser.analyse(recording.samples[begin : begin + count], "g") for begin in begins]
 
 
 def _bearing_name(verdict: Verdict) -> str:
@@ -235,7 +243,7 @@ def _robustness(judged: Sequence[Recording], seed: int) -> dict[str, dict[str, d
     """Confusion of the same recordings under what should not matter much."""
     random = np.random.default_rng(seed)
 
-    def confusion(change: Callable[[Recording], Recording], seconds: float = _BLOCK_S) -> dict[str, dict[str, int]]:
+    def confusion(change: Callable[[Recording], Recording], seconds: float = _RECORDING_S) -> dict[str, dict[str, int]]:
         changed = [change(each) for each in judged]
         return _confusion([str(each.truth) for each in changed], [_name(each, seconds)[0] for each in changed])
 

@@ -65,6 +65,18 @@ def test_silence_and_a_constant_have_no_vibration_and_no_shape(level: float) -> 
     assert found["bpfo_score"] == 0
 
 
+def test_modulated_noise_has_its_depth_in_the_envelope_and_no_lines_beside_it() -> None:
+    depth = 0.4
+    envelope = Analyser(RATE_HZ, COUNT, MACHINE).analyse(3 * NOISE * (1 + depth * np.cos(math.tau * 80 * TIME_S)), "g")
+    # Of the whole band: |e|² is on average twice the mean square, times (1 + depth cos)².
+    square = 2 * (3 * 9.80665) ** 2
+    assert math.sqrt(envelope.envelope.power[0, 80]) == pytest.approx(square * 2 * depth, rel=0.1)
+    assert envelope.envelope.relative[:, 1:5].max() < 20
+    assert envelope.envelope.kurtosis[0] == pytest.approx(
+        2 * ((1 + 3 * depth**2 + 3 / 8 * depth**4) / (1 + depth**2 / 2) ** 2 - 1), abs=0.15
+    )
+
+
 def test_samples_that_are_not_finite_are_refused() -> None:
     for wrong in (np.nan, np.inf):
         samples = NOISE.copy()

@@ -103,7 +103,8 @@ def test_acceleration_is_refused_where_velocity_is_needed_and_the_error_says_wha
 def test_a_line_counts_whole_wherever_it_lies_between_two_bins() -> None:
     spectrum = PowerSpectrum(RATE_HZ, TIME_S.size)
     for frequency_hz in (50.0, 50.25, 50.5, 50.8):
-        power = spectrum.power(spectrum.straighten(2.0 * np.sin(math.tau * frequency_hz * TIME_S + 0.4)))
+        straight = spectrum.straighten(2.0 * np.sin(math.tau * frequency_hz * TIME_S + 0.4))
+        power = spectrum.power(spectrum.transform(straight))
         assert spectrum.line_rms(power, np.array([frequency_hz]))[0] == pytest.approx(math.sqrt(2), rel=0.005)
     assert math.isnan(spectrum.line_rms(power, np.array([RATE_HZ]))[0])
 
