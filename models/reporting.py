@@ -38,19 +38,23 @@ class ScoreReports:
         """Which of these scores to report.
 
         Args:
-            scores: of `sensor_ids` only, sorted by (sensor_id, time).
+            scores: of `sensor_ids` only, sensor after sensor, each by time.
         """
         if not len(scores):
             return np.zeros(0, np.bool_)
-        begins = np.flatnonzero(np.diff(scores.sensor_id, prepend=scores.sensor_id[0] - 1))
-        sensor = np.searchsorted(self._sensor_ids, scores.sensor_id[begins])
-        span = scores.time // self._every_us
-        band = _band(scores.value)
-        before_span, before_band = np.roll(span, 1), np.roll(band, 1)
-        before_span[begins], before_band[begins] = self._span[sensor], self._band[sensor]
-        ends = np.append(begins[1:], len(scores)) - 1
+        ids = scores.sensor_id
+        begins = np.concatenate(([0], np.flatnonzero(ids[1:] != ids[:-1]) + 1))
+        ends = np.append(begins[1:], ids.size) - 1
+        sensor = np.searchsorted(self._sensor_ids, ids[begins])
+        told = np.empty(ids.size, np.bool_)
+        span, band = scores.time // self._every_us, _band(scores.value)
+        np.not_equal(span[1:], span[:-1], out=told[1:])
+        told[begins] = span[begins] != self._span[sensor]
+        moved = np.empty(ids.size, np.bool_)
+        np.not_equal(band[1:], band[:-1], out=moved[1:])
+        moved[begins] = band[begins] != self._band[sensor]
+        told |= moved
         self._span[sensor], self._band[sensor] = span[ends], band[ends]
-        told: npt.NDArray[np.bool_] = (span != before_span) | (band != before_band)
         return told
 
     def snapshot(self) -> bytes:

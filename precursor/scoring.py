@@ -24,6 +24,8 @@ _AT_REST = 1 << 8
 """on top of the quality of a reading, while it waits for its turn: its machine did not run when it arrived"""
 
 SensorIds = npt.NDArray[np.int32]
+Index = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 
 class _Part(Protocol):
@@ -58,6 +60,9 @@ class Scoring:
         self._reports = ScoreReports(wanted.reported(), every_s=report_s)
         looked_at = [found.sensor_ids for found in (*self._detectors.values(), self._assets, self._faults) if found]
         self._looked_at = np.unique(np.concatenate([*looked_at, np.empty(0, np.int32)]))
+        self._uses = np.zeros(int(self._looked_at.max(initial=0)) + 2, np.bool_)
+        """by sensor id, which of them are looked at; the last one stands for all beyond, the first for twins"""
+        self._uses[self._looked_at[self._looked_at >= 0]] = self._uses[0] = True
         self.sources = wanted.sources()
         """int32[n, 2]: scores and the sensors they are of, by sensor; an asset's score is of each of its sensors"""
 
@@ -74,16 +79,16 @@ class Scoring:
         ready = self._order.release(self._marked(batch)).ready
         if not len(ready):
             return ready
-        rests = (ready.quality & _AT_REST) != 0
-        ready = ReadingBatch(
-            time=ready.time, sensor_id=ready.sensor_id, value=ready.value, quality=ready.quality & ~_AT_REST
-        )
-        at_work = ready.take(~rests)
+        works = ready.quality < _AT_REST
+        if not works.all():
+            quality = ready.quality & ~_AT_REST
+            ready = ReadingBatch(time=ready.time, sensor_id=ready.sensor_id, value=ready.value, quality=quality)
+        at_work = _where(ready, works)
         told = [self._score(kind, detector, at_work) for kind, detector in self._detectors.items()]
         if self._assets is not None:
             told += self._score_assets(self._assets, at_work)
         if self._faults is not None:
-            told.append(self._find_faults(self._faults, ready, ~rests))
+            told.append(self._find_faults(self._faults, ready, works))
         derived = ReadingBatch.concat(told)
         return derived.sorted() if len(derived) else derived
 
@@ -120,28 +125,28 @@ class Scoring:
         """Readings that anything here looks at, twins with their contexts among them; those at rest are marked."""
         running = self._gate.running(batch)
         together = self._twins.attach(batch)
-        quality = together.quality.copy()
-        quality[: len(batch)][~running] |= _AT_REST
-        looked_at = np.isin(together.sensor_id, self._looked_at)
-        return ReadingBatch(
-            time=together.time[looked_at],
-            sensor_id=together.sensor_id[looked_at],
-            value=together.value[looked_at],
-            quality=quality[looked_at],
-        )
+        if not running.all():
+            quality = together.quality.copy()
+            quality[: len(batch)][~running] |= _AT_REST
+            together = ReadingBatch(
+                time=together.time, sensor_id=together.sensor_id, value=together.value, quality=quality
+            )
+        return _where(together, self._uses.take(together.sensor_id, mode="clip"))
 
     def _score(self, kind: str, detector: Detector, ready: ReadingBatch) -> ReadingBatch:
-        seen = ready.take(np.isin(ready.sensor_id, detector.sensor_ids))
+        seen = _where(ready, _of(ready, detector.sensor_ids))
         if not len(seen):
             return seen
         score = detector.score(seen)
+        begins, length = _sensors(seen)
+        targets = self._scores[kind][np.searchsorted(detector.sensor_ids, seen.sensor_id[begins])]
+        scores = ReadingBatch(time=seen.time, sensor_id=np.repeat(targets, length), value=score, quality=seen.quality)
         # Unknown (warming up, bad input) is no reading, never 0: 0 would look healthy.
-        known = np.isfinite(score)
-        targets = self._scores[kind][np.searchsorted(detector.sensor_ids, seen.sensor_id[known])]
-        return self._told(ReadingBatch.of(seen.time[known], targets, score[known], seen.quality[known]).sorted())
+        scores = _where(scores, np.isfinite(score))
+        return scores.take(self._reports.select(scores))
 
     def _score_assets(self, detector: AssetDetector, ready: ReadingBatch) -> list[ReadingBatch]:
-        scores = detector.fold(ready.take(np.isin(ready.sensor_id, detector.sensor_ids)))
+        scores = detector.fold(_where(ready, _of(ready, detector.sensor_ids)))
         if not scores.time.size:
             return []
         anomalies, shares = self._detection.outputs_of(scores.asset_id)
@@ -153,18 +158,15 @@ class Scoring:
         shared = ReadingBatch.of(scores.time[row], shares[row, column], scores.contribution[row, column])
         return [readings.take(told), shared]
 
-    def _find_faults(self, faults: SensorFaults, ready: ReadingBatch, at_work: npt.NDArray[np.bool_]) -> ReadingBatch:
-        seen = np.isin(ready.sensor_id, faults.sensor_ids)
-        found = faults.fold(ready.take(seen), at_work[seen])
+    def _find_faults(self, faults: SensorFaults, ready: ReadingBatch, at_work: Mask) -> ReadingBatch:
+        seen = _of(ready, faults.sensor_ids)
+        found = faults.fold(_where(ready, seen), at_work[seen])
         targets = self._detection.faults_of(found.sensor_id)
         # One instant, one reading: what was found last there stands.
         order = np.lexsort((np.arange(targets.size), found.time, targets))
         last = np.flatnonzero((np.diff(targets[order], append=-1) != 0) | (np.diff(found.time[order], append=-1) != 0))
         kept = order[last]
         return ReadingBatch.of(found.time[kept], targets[kept], found.kind[kept].astype(np.float64))
-
-    def _told(self, scores: ReadingBatch) -> ReadingBatch:
-        return scores.take(self._reports.select(scores))
 
     def _with_parts(self, asset_ids: SensorIds) -> set[int]:
         """These assets and all that they consist of."""
@@ -174,3 +176,20 @@ class Scoring:
             before = len(found)
             found.update(asset.id for asset in self._plant.assets if asset.parent_id in found)
         return found
+
+
+def _where(batch: ReadingBatch, chosen: Mask) -> ReadingBatch:
+    return batch if chosen.all() else batch.take(chosen)
+
+
+def _sensors(batch: ReadingBatch) -> tuple[Index, Index]:
+    """Where the readings of each sensor begin, and how many there are; sorted by sensor."""
+    ids = batch.sensor_id
+    begins = np.concatenate((np.zeros(min(1, ids.size), np.intp), np.flatnonzero(ids[1:] != ids[:-1]) + 1))
+    return begins, np.diff(begins, append=ids.size)
+
+
+def _of(batch: ReadingBatch, sensor_ids: SensorIds) -> Mask:
+    """Which readings are of these; sorted by sensor."""
+    begins, length = _sensors(batch)
+    return np.repeat(np.isin(batch.sensor_id[begins], sensor_ids), length)

@@ -78,27 +78,27 @@ class EventOrder:
         arrival = np.argsort(batch.sensor_id, kind="stable")
         sensor_id, time = batch.sensor_id[arrival], batch.time[arrival]
         begins = np.concatenate(([True], sensor_id[1:] != sensor_id[:-1]))
-        self._admit(sensor_id[begins])
-        index = np.searchsorted(self._sensor_ids, sensor_id)
-
-        before = _highest_before(time, begins, self._highest[index])
-        accepted = time > np.maximum(before - self._lateness, self._frontier[index])
         starts = np.flatnonzero(begins)
-        sensors = index[starts]
-        self._highest[sensors] = np.maximum(self._highest[sensors], np.maximum.reduceat(time, starts))
+        self._admit(sensor_id[starts])
+        sensors = np.searchsorted(self._sensor_ids, sensor_id[starts])
+        length = np.diff(starts, append=time.size)
+        known = self._highest[sensors]
 
-        crowded = self._crowded(index)
-        if crowded.any():
-            for start, end in zip(starts, np.append(starts[1:], time.size), strict=True):
-                if crowded[index[start]]:
-                    accepted[start:end] = self._squeeze(int(index[start]), time[start:end])
+        before = _highest_before(time, begins, known)
+        accepted = time > np.maximum(before - self._lateness, np.repeat(self._frontier[sensors], length))
+        self._highest[sensors] = np.maximum(known, np.maximum.reduceat(time, starts))
+        for run in np.flatnonzero(self._crowded(sensors, length)).tolist():
+            its = slice(starts[run], starts[run] + length[run])
+            accepted[its] = self._squeeze(int(sensors[run]), time[its])
         self._frontier[sensors] = np.maximum(self._frontier[sensors], self._highest[sensors] - self._lateness)
 
+        if not accepted.all():
+            arrival, sensor_id, time = arrival[accepted], sensor_id[accepted], time[accepted]
+        taken = ReadingBatch(time=time, sensor_id=sensor_id, value=batch.value[arrival], quality=batch.quality[arrival])
         if self._lateness == 0 and not len(self._buffer):
             # Each one accepted is later than all before it of its sensor: in order, none twice, and due at once.
-            ready = batch.take(arrival[accepted])
-            return Ordered(ready=ready, late=len(batch) - len(ready))
-        joined = ReadingBatch.concat((self._buffer, batch.take(arrival[accepted])))
+            return Ordered(ready=taken, late=len(batch) - len(taken))
+        joined = ReadingBatch.concat((self._buffer, taken))
         order = joined.order()
         taken = joined.take(order)
         first = np.ones(len(taken), np.bool_)
@@ -158,13 +158,12 @@ class EventOrder:
         self._highest = np.concatenate((self._highest, never))[order]
         self._frontier = np.concatenate((self._frontier, never))[order]
 
-    def _crowded(self, index: Positions) -> npt.NDArray[np.bool_]:
-        """Sensors (positions in `_sensor_ids`) whose buffer might overflow somewhere inside this batch."""
-        counts = np.bincount(index, minlength=self._sensor_ids.size)
+    def _crowded(self, sensors: Positions, length: Positions) -> npt.NDArray[np.bool_]:
+        """Which of these sensors' buffers might overflow, with so many more readings of each."""
         if self._lateness == 0:
-            return np.zeros(counts.size, np.bool_)
+            return np.zeros(sensors.size, np.bool_)
         held = np.bincount(np.searchsorted(self._sensor_ids, self._buffer.sensor_id), minlength=self._sensor_ids.size)
-        crowded: npt.NDArray[np.bool_] = (counts > 0) & (counts + held > self._max_buffered)
+        crowded: npt.NDArray[np.bool_] = length + held[sensors] > self._max_buffered
         return crowded
 
     def _squeeze(self, sensor: int, times: Times) -> npt.NDArray[np.bool_]:
@@ -195,11 +194,11 @@ def _highest_before(time: Times, begins: npt.NDArray[np.bool_], known: Times) ->
     Args:
         time: readings grouped by sensor, in arrival order within each.
         begins: true at the first reading of each sensor.
-        known: highest time of the reading's sensor before this batch.
+        known: highest time of each of these sensors before this batch.
     """
     before = np.empty_like(time)
     before[1:] = time[:-1]
-    before[begins] = known[begins]
+    before[begins] = known
     if (time > before).all():
         return before  # in order already, the usual case: the one before is the highest
     # A running maximum that starts afresh with each sensor: ranks leave room for the sensor on top.

@@ -1,24 +1,20 @@
 """`Charts`: assets with equally many sensors, a sample of all sensors at a time."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from models.contract import ALARM
 from models.multivariate import operating_point
-from models.multivariate.limits import YEAR_S, distance_limit, independent_samples, tail_factor
-from models.multivariate.state import State
+from models.multivariate.limits import YEAR_S, independent_samples
+from models.multivariate.products import dot, product, total
+from models.multivariate.relations import ROUNDING, SAME, Pace, limit_of, refit, relations_of, rounding
+from models.multivariate.state import State, rows_of
 
 __all__ = ["Charts"]
 
 _SIGMA_PER_DEVIATION = float(np.sqrt(np.pi / 2))
 """standard deviation of a normal distribution over its mean absolute deviation"""
-_ROUNDING = float(1 / np.sqrt(12))
-"""standard deviation of rounding to a digit, in digits (Widrow 1956); smoothing does not take it away"""
-_SAME = 1e-12
-"""steps up to this share of the value are rounding noise"""
 _FARTHEST = 1e70
 """values beyond are taken as this: their fourth powers still are numbers"""
 _UNCLIPPED = 10
@@ -38,8 +34,6 @@ _CENTRAL = 0.99
 """samples further out than this share of all count as if they were there: outliers teach little (Huber 1964)"""
 _SPAN = 0.5
 """of the charts' time constant: samples nearer to each other tell hardly anything new about the covariance"""
-_LEAST_SHRINKAGE = 1e-3
-"""relations tighter than sensors are accurate are not believed"""
 _REFIT = 0.05
 """share of new samples, of those learned from, by which precision and limit are made anew"""
 
@@ -81,19 +75,25 @@ class Charts:
     ) -> None:
         self._sensors = sensors
         self._budget, self._warmup, self._warmup_h, self._smoothing = budget, warmup, warmup_h, smoothing
+        self._lasts, self._rare = warmup, budget
+        self._every = np.ceil(_SPAN / smoothing)
         self.state = State.fresh(assets, sensors)
 
     def rebaseline(self, assets: Index) -> None:
         """Begin anew with these."""
         self.state.put(assets, State.fresh(assets.size, self._sensors))
 
-    def step(self, assets: Index, values: Column, every_s: Column) -> tuple[Column, Column]:
+    def pace(self, every_s: Column) -> None:
+        """The samples that come now are so many seconds apart, one number an asset; 0: there are none of it."""
+        self._lasts = np.maximum(self._warmup, np.floor(self._warmup_h * 3600 / np.maximum(every_s, 1e-6)))
+        self._rare = self._budget * every_s / YEAR_S
+
+    def step(self, assets: Index, values: Column) -> tuple[Column, Column]:
         """Score a sample of each of these assets, then learn from it.
 
         Args:
             assets: each once, ascending.
             values: (assets, p); NaN: the sensor is not known.
-            every_s: seconds from sample to sample, of each.
 
         Returns:
             scores, NaN while warming up and where no sensor is known; and contributions (assets, p), which sum to 1:
@@ -104,35 +104,44 @@ class Charts:
         everyone = assets.size == self._budget.size
         here: Index | slice = slice(None) if everyone else assets
         state = self.state if everyone else self.state.take(here)
-        known = np.isfinite(values)
-        smoothing = self._smoothing[here]
-        warmup = np.maximum(self._warmup[here], np.floor(self._warmup_h[here] * 3600 / every_s))
-        deviation = _chart(state, np.clip(values, -_FARTHEST, _FARTHEST), known, smoothing)
-        score, contribution = np.full(assets.size, np.nan), np.full(values.shape, np.nan)
-        warm = state.count >= warmup
-        if warm.any():
-            rows: Index | slice = slice(None) if warm.all() else np.flatnonzero(warm)
-            some = state if warm.all() else state.take(rows)
-            rare = self._budget[here][rows] * every_s[rows] / YEAR_S
-            score[rows], contribution[rows] = _score_and_learn(some, known[rows], warmup[rows], smoothing[rows], rare)
-            if some is not state:
+        values = np.asfortranarray(values)
+        finite = np.isfinite(values)
+        known = None if finite.all() else finite
+        deviation = _chart(state, np.clip(values, -_FARTHEST, _FARTHEST), known, self._smoothing[here])
+        pace = Pace(self._lasts[here], self._rare[here], self._smoothing[here], self._every[here])
+        warm = state.count >= pace.warmup
+        if warm.all():
+            score, contribution = _score_and_learn(state, known, pace)
+        else:
+            score, contribution = np.full(assets.size, np.nan), np.full(values.shape, np.nan)
+            if warm.any():
+                rows = np.flatnonzero(warm)
+                some = state.take(rows)
+                score[rows], contribution[rows] = _score_and_learn(some, _rows(known, rows), pace.take(rows))
                 state.put(rows, some)
-        if not warm.all():
-            rows = slice(None) if not warm.any() else np.flatnonzero(~warm)
-            some = state if not warm.any() else state.take(rows)
-            _warm_up(some, deviation[rows], known[rows], warmup[rows], smoothing[rows])
-            if some is not state:
-                state.put(rows, some)
+            young: Index | slice = np.flatnonzero(~warm) if warm.any() else slice(None)
+            some = state.take(young)
+            _warm_up(some, deviation[young], _rows(known, young), pace.take(young))
+            if warm.any():
+                state.put(young, some)
         if not everyone:
             self.state.put(assets, state)
         return score, contribution
 
 
-def _chart(state: State, values: Column, known: Known, smoothing: Column) -> Column:
-    """Take a sample into the charts; gives the deviations from the usual, clipped, NaN where not known."""
-    first = state.heard == 0
-    if first.any():
-        first &= known
+def _rows(known: Known | None, rows: Index | slice) -> Known | None:
+    return None if known is None else known[rows]
+
+
+def _chart(state: State, values: Column, known: Known | None, smoothing: Column) -> Column:
+    """Take a sample into the charts; gives the deviations from the usual, clipped.
+
+    known: which sensors are; None: all. Where one is not, its deviation is NaN.
+    """
+    if not state.heard.all():
+        first = state.heard == 0
+        if known is not None:
+            first &= known
         state.origin[first] = state.last[first] = values[first]
     step = np.abs(values - state.last)
     finer = step < state.resolution
@@ -144,22 +153,24 @@ def _chart(state: State, values: Column, known: Known, smoothing: Column) -> Col
     np.maximum(deviation, -state.reach, out=deviation)
     moved = deviation + state.mean
     moved -= state.smooth
-    moved *= np.maximum(smoothing[:, None], 1 / (state.heard + 1))
-    if known.all():
+    gain = 1 / (state.heard + 1)
+    moved *= np.maximum(gain, smoothing[:, None], out=gain)
+    if known is None:
         state.last[:] = values
         state.smooth += moved
+        state.heard += 1
     else:
         np.copyto(state.last, values, where=known)
         np.add(state.smooth, moved, out=state.smooth, where=known)
-    state.heard += known
+        state.heard += known
     return deviation
 
 
 def _note_steps(state: State, at: tuple[Index, ...], values: Column, step: Column) -> None:
     """Smaller steps than ever before, but for rounding noise."""
-    real = step[at] > _SAME * np.abs(values[at])
+    real = step[at] > SAME * np.abs(values[at])
     at = tuple(axis[real] for axis in at)
-    floor = _ROUNDING * state.resolution[at]
+    floor = ROUNDING * state.resolution[at]
     state.resolution[at] = step[at]
     # Where the old step was what sigma was taken for, the model is another now.
     state.due[at[0][state.first_sigma[at] <= floor]] = np.inf
@@ -168,21 +179,19 @@ def _note_steps(state: State, at: tuple[Index, ...], values: Column, step: Colum
 
 
 def _set_reach(state: State) -> None:
-    scale = np.maximum(state.deviation * _SIGMA_PER_DEVIATION, _rounding(state))
+    scale = np.maximum(state.deviation * _SIGMA_PER_DEVIATION, rounding(state))
     state.reach[:] = np.where(state.heard < _UNCLIPPED, np.inf, _REACH * scale)
 
 
-def _rounding(state: State) -> Column:
-    return np.where(np.isfinite(state.resolution), state.resolution, 0.0) * _ROUNDING
-
-
-def _warm_up(state: State, deviation: Column, known: Known, warmup: Column, smoothing: Column) -> None:
+def _warm_up(state: State, deviation: Column, known: Known | None, pace: Pace) -> None:
     """Learn from a sample of assets that are warming up."""
+    warmup, smoothing = pace.warmup, pace.smoothing
     state.count += 1
     count = state.count[:, None]
     # The first value is the origin and says nothing about the scale.
     gain = 1 / np.maximum(state.heard - 1, 1)
-    np.add(state.deviation, gain * (np.abs(deviation) - state.deviation), out=state.deviation, where=known)
+    gain *= np.abs(deviation) - state.deviation
+    np.add(state.deviation, gain, out=state.deviation, where=True if known is None else known)
     _set_reach(state)
     before = state.smooth - state.mean
     state.mean += before / count
@@ -208,20 +217,24 @@ def _warm_up(state: State, deviation: Column, known: Known, warmup: Column, smoo
     begins = np.flatnonzero(state.count == half)
     if begins.size:
         some = state.take(begins)
-        relations = _relations(some)
+        relations = relations_of(some)
         operating_point.begin(some, relations.axis(), relations.precision)
         state.put(begins, some)
     done = np.flatnonzero(state.count >= warmup)
     if done.size:
         some = state.take(done)
         before = some.first_mean.copy()
-        _settle(some, size[done])
-        operating_point.settle(some, _relations(some).axis(), before)
+        each = _settle(some, size[done])
+        operating_point.settle(some, relations_of(some).axis(), before, each)
         state.put(done, some)
 
 
-def _settle(state: State, size: Column) -> None:
-    """The warm-up is over: keep where it ended, as what later learning may not go far from."""
+def _settle(state: State, size: Column) -> Column:
+    """The warm-up is over: keep where it ended, as what later learning may not go far from.
+
+    Returns:
+        (assets, p) independent samples of each sensor; NaN: it never moved.
+    """
     count = state.count[:, None]
     variance = np.einsum("aii->ai", state.covariance)
     # A sensor that was silent for most of the time is left out until the asset is learned anew.
@@ -236,155 +249,102 @@ def _settle(state: State, size: Column) -> None:
     fewest = np.where(np.isfinite(each), each, np.inf).min(axis=1)
     state.independent[:] = np.minimum(fewest, state.count)
     state.due[:] = np.inf
+    return each
 
 
-def _score_and_learn(
-    state: State, known: Known, warmup: Column, smoothing: Column, rare: Column
-) -> tuple[Column, Column]:
+def _score_and_learn(state: State, known: Known | None, pace: Pace) -> tuple[Column, Column]:
     """Score a sample of assets that have warmed up, then learn from it where it was no anomaly."""
-    due = state.due >= _REFIT * state.count
-    if due.any():
-        rows: Index | slice = slice(None) if due.all() else np.flatnonzero(due)
-        some = state if due.all() else state.take(rows)
-        _refit(some, warmup[rows], rare[rows])
-        if some is not state:
-            state.put(rows, some)
+    refit(np.isinf(state.due), state, pace)
     difference = state.smooth - state.mean
     limit, rest = state.limit, state.rest
-    lacking = np.zeros(0, np.intp)
-    if not known.all():
+    lacking: Index | None = None
+    if known is not None:
         missing = ~known & (rest > 0)
         lacking = np.flatnonzero(missing.any(axis=1))
         limit, rest = limit.copy(), np.where(missing, 0.0, rest)
         difference[lacking] = _expected(state.precision[lacking], difference[lacking], missing[lacking])
-        limit[lacking] = _limit(state.take(lacking), warmup[lacking], rare[lacking], rest[lacking] > 0)
-    pull = np.einsum("aij,aj->ai", state.precision, difference)
-    distance = np.maximum(np.einsum("ai,ai->a", pull, difference), 0.0)
-    factor, place = operating_point.widening(state, difference, _independent(state, warmup), smoothing)
+        limit[lacking] = limit_of(state.take(lacking), pace.take(lacking), rest[lacking] > 0)
+    pull = product(state.precision, difference)
+    distance = np.maximum(dot(pull, difference), 0.0)
+    factor, place = operating_point.widening(state, difference, state.count / pace.warmup, pace.smoothing)
     score = np.sqrt(np.maximum(distance / factor, place) / limit)
+    contribution = _contribution(pull, rest)
     learned = score < ALARM
-    learned[lacking] = False
-    _refine(state, difference, distance, learned, warmup, smoothing)
-    return score, _contribution(pull, rest)
+    if lacking is not None:
+        learned[lacking] = False
+    _refine(state, difference, distance, learned, pace)
+    return score, contribution
 
 
 def _contribution(pull: Column, rest: Column) -> Column:
     share = pull * pull
     share *= rest
-    total = np.einsum("ai->a", share)
-    nothing = total <= 0
+    all_of_it = total(share)
+    nothing = all_of_it <= 0
     if nothing.any():
         share[nothing] = rest[nothing] > 0
-        total = np.maximum(np.einsum("ai->a", share), 1)
-    share /= total[:, None]
+        all_of_it = np.maximum(total(share), 1)
+    share /= all_of_it[:, None]
     return share
 
 
 def _expected(precision: Column, difference: Column, missing: Known) -> Column:
     """Differences with those of missing sensors as the others let expect: so they add nothing to the distance."""
     present = np.where(missing, 0.0, difference)
-    towards = np.einsum("aij,aj->ai", precision, present)
+    towards = product(precision, present)
     system = precision * (missing[:, :, None] & missing[:, None, :])
     np.einsum("aii->ai", system)[...] += ~missing
     filled = np.linalg.solve(system, np.where(missing, -towards, present)[:, :, None])[:, :, 0]
     return np.where(missing, filled, present)
 
 
-def _refine(
-    state: State, difference: Column, distance: Column, learned: Known, warmup: Column, smoothing: Column
-) -> None:
+def _refine(state: State, difference: Column, distance: Column, learned: Known, pace: Pace) -> None:
     """Go on learning, within bounds, from the samples marked."""
+    state.seen += 1
     state.due += learned
-    count = np.minimum(state.count + 1, _MEMORY * warmup)
-    np.copyto(state.count, count, where=learned)
-    # Mean and covariance once in a while: the samples between say hardly anything new.
-    every = np.ceil(_SPAN / smoothing)
-    teaches = learned & (state.due % every == 0)
-    if teaches.any():
-        rows: Index | slice = slice(None) if teaches.all() else np.flatnonzero(teaches)
-        some = state if teaches.all() else state.take(rows)
-        gain = np.minimum(every[rows] / count[rows], 1.0)[:, None]
-        _learn(some, difference[rows], distance[rows], gain)
-        if not teaches.all():
-            state.mean[rows], state.covariance[rows] = some.mean, some.covariance
+    # No further than it is: a parameter may have changed.
+    np.minimum(state.count + learned, np.maximum(_MEMORY * pace.warmup, state.count), out=state.count)
+    # All at once, if they began together: so little has to be looked for.
+    teaches = (state.seen % pace.every == 0) & learned
+    if not teaches.any():
+        return
+    # With most of them it is quicker to take all, and learn nothing from the others.
+    rows: Index | slice = slice(None) if 2 * np.count_nonzero(teaches) > teaches.size else np.flatnonzero(teaches)
+    gain = np.where(teaches, np.minimum(pace.every / state.count, 1.0), 0.0)[rows]
+    state.mean[rows], state.covariance[rows] = _learned(
+        rows_of(state.mean, rows),
+        rows_of(state.covariance, rows),
+        rows_of(state.first_mean, rows),
+        rows_of(state.first_sigma, rows),
+        difference[rows],
+        distance[rows],
+        gain[:, None],
+    )
+    refit(teaches & (state.due >= _REFIT * state.count), state, pace)
 
 
-def _learn(state: State, difference: Column, distance: Column, gain: Column) -> None:
+def _learned(
+    mean: Column,
+    covariance: Column,
+    first_mean: Column,
+    first_sigma: Column,
+    difference: Column,
+    distance: Column,
+    gain: Column,
+) -> tuple[Column, Column]:
+    """Mean and covariance with another sample in it; the same as before where `gain`, (assets, 1), is 0."""
     central = special.chdtri(float(difference.shape[1]), 1 - _CENTRAL)
     near = difference * np.minimum(1.0, np.sqrt(central / np.maximum(distance, central)))[:, None]
-    bound = _STRAY * state.first_sigma
-    state.mean[:] = np.clip(state.mean + gain * near, state.first_mean - bound, state.first_mean + bound)
-    state.covariance += gain[:, :, None] * (near[:, :, None] * near[:, None, :] - state.covariance)
-    variance = np.einsum("aii->ai", state.covariance)
-    widest = (_WIDEN * state.first_sigma) ** 2
-    wide = variance > widest
+    bound = _STRAY * first_sigma
+    mean = np.clip(mean + gain * near, first_mean - bound, first_mean + bound)
+    after = near[:, :, None] * near[:, None, :]
+    after -= covariance
+    after *= gain[:, :, None]
+    after += covariance
+    variance = np.einsum("aii->ai", after)
+    widest = (_WIDEN * first_sigma) ** 2
+    wide = (variance > widest) & (gain > 0)
     if wide.any():
         scale = np.sqrt(np.divide(widest, variance, out=np.ones_like(variance), where=wide))
-        state.covariance *= scale[:, :, None] * scale[:, None, :]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Relations:
-    """What charts have in common, sensors that never moved left out."""
-
-    counted: Known
-    """(assets, p)"""
-    inverse: Column
-    """(assets, p) 1 over sigma; 0 where left out"""
-    correlation: Column
-    """(assets, p, p), shrunk"""
-
-    @property
-    def precision(self) -> Column:
-        scale = self.inverse[:, :, None] * self.inverse[:, None, :]
-        return np.asarray(np.linalg.inv(self.correlation) * scale, np.float64)
-
-    def axis(self) -> Column:
-        """First principal axis, (assets, p), for a product of variance 1 with differences."""
-        both = self.counted[:, :, None] & self.counted[:, None, :]
-        strength, axes = np.linalg.eigh(np.where(both, self.correlation, 0.0))
-        return np.asarray(axes[:, :, -1] / np.sqrt(np.maximum(strength[:, -1:], 1.0)) * self.inverse, np.float64)
-
-
-def _relations(state: State) -> _Relations:
-    level = np.abs(state.origin + state.mean)
-    sigma = np.sqrt(np.maximum(np.einsum("aii->ai", state.covariance), 0.0))
-    sigma = np.where(np.isnan(state.resolution), 0.0, np.maximum(sigma, _rounding(state)))
-    sigma = np.where(sigma > 0, np.maximum(sigma, _SAME * level), 0.0)
-    counted = sigma > 0
-    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=counted)
-    correlation = state.covariance * (inverse[:, :, None] * inverse[:, None, :])
-    np.einsum("aii->ai", correlation)[...] = 0.0
-    number = counted.sum(axis=1)
-    pairs = np.maximum(number * (number - 1), 1)
-    squared = np.einsum("aij,aij->a", correlation, correlation) / pairs
-    shrinkage = np.clip(1 / (state.count * np.maximum(squared, 1e-300)), _LEAST_SHRINKAGE, 1.0)
-    correlation *= (1 - shrinkage)[:, None, None]
-    np.einsum("aii->ai", correlation)[...] = 1.0
-    return _Relations(counted=counted, inverse=inverse, correlation=correlation)
-
-
-def _refit(state: State, warmup: Column, rare: Column) -> None:
-    """Precision and limit from what has been learned."""
-    relations = _relations(state)
-    state.precision[:] = relations.precision
-    strength = np.einsum("aii->ai", state.precision)
-    state.rest[:] = np.divide(1.0, strength, out=np.zeros_like(strength), where=strength > 0)
-    state.limit[:] = _limit(state, warmup, rare, relations.counted)
-    state.due[:] = 0.0
-
-
-def _independent(state: State, warmup: Column) -> Column:
-    """Samples that what is usual was learned from, as many as are worth independent ones."""
-    return state.independent * state.count / warmup
-
-
-def _limit(state: State, warmup: Column, rare: Column, counted: Known) -> Column:
-    """Of the squared distance by the sensors that count; NaN where none does."""
-    number = counted.sum(axis=1)
-    sensors = np.maximum(number, 1).astype(np.float64)
-    variance = state.first_sigma**2
-    kurtosis = np.divide(state.fourth, variance**2, out=np.zeros_like(variance), where=counted & (variance > 0))
-    excess = np.maximum(kurtosis - 3, 0.0).sum(axis=1)
-    limit = distance_limit(sensors, _independent(state, warmup), rare) * tail_factor(sensors, excess, rare)
-    return np.where(number > 0, limit, np.nan)
+        after *= scale[:, :, None] * scale[:, None, :]
+    return mean, after

@@ -84,20 +84,22 @@ class JointDetector:
         every_s = self._synchroniser.every_s
         for kin in self._kin:
             mine = np.flatnonzero(self._number[samples.asset] == kin.sensors)
+            if not mine.size:
+                continue
+            kin.charts.pace(every_s[kin.assets])
             order, ends = _rounds(samples.asset[mine])
             order = mine[order]
-            place, value = np.searchsorted(kin.assets, samples.asset[order]), samples.value[order, : kin.sensors]
-            scores, shares = np.empty(order.size), np.empty((order.size, kin.sensors))
+            place = np.searchsorted(kin.assets, samples.asset[order])
+            value = samples.value.take(order, axis=0)[:, : kin.sensors]
             for begin, end in pairwise((0, *ends)):
-                now = slice(begin, end)
-                scores[now], shares[now] = kin.charts.step(place[now], value[now], every_s[kin.assets[place[now]]])
-            score[order], contribution[order, : kin.sensors] = scores, shares
-        known = np.isfinite(score)
+                rows, now = order[begin:end], slice(begin, end)
+                score[rows], contribution[rows, : kin.sensors] = kin.charts.step(place[now], value[now])
+        known = np.flatnonzero(np.isfinite(score))
         return AssetScores(
             asset_id=self._asset_ids[samples.asset[known]],
             time=samples.time[known],
             score=score[known],
-            contribution=contribution[known],
+            contribution=contribution.take(known, axis=0),
         )
 
     def rebaseline(self, asset_ids: npt.NDArray[np.int32]) -> None:
@@ -161,6 +163,10 @@ def _rounds(asset: Index) -> tuple[Index, list[int]]:
     """
     begin = np.flatnonzero(np.diff(asset, prepend=-1))
     length = np.diff(begin, append=asset.size)
+    if (length == length[0]).all():
+        return np.arange(asset.size).reshape(begin.size, -1).T.ravel(), list(
+            range(begin.size, asset.size + 1, begin.size)
+        )
     number = np.arange(asset.size) - np.repeat(begin, length)
     order = np.argsort(number, kind="stable")
     return order, np.cumsum(np.bincount(number)).tolist()

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from models.multivariate.products import dot, product, total
 from models.multivariate.state import State
 
 __all__ = ["begin", "note", "settle", "take_place", "widening"]
@@ -47,32 +48,36 @@ def note(state: State, smoothing: Column) -> None:
     difference = state.smooth - state.first_mean
     place = _place(state, difference)
     change = take_place(state, place, smoothing)
-    distance = np.einsum("ai,ai->a", np.einsum("aij,aj->ai", state.precision, difference), difference)
+    distance = dot(product(state.precision, difference), difference)
     off_axis = np.maximum(distance - place**2, 0.0)
     far, moving = _features(place, change)
-    for row, each in enumerate(
-        (
-            *(1.0, far, moving, far * far, far * moving, moving * moving),
-            *(off_axis, far * off_axis, moving * off_axis, off_axis * off_axis),
-        )
-    ):
+    noted: tuple[float | Column, ...] = (
+        *(1.0, far, moving, far * far, far * moving, moving * moving),
+        *(off_axis, far * off_axis, moving * off_axis, off_axis * off_axis),
+    )
+    for row, each in enumerate(noted):
         state.noted[:, row] += each
 
 
-def settle(state: State, axis: Column, before: Column) -> None:
+def settle(state: State, axis: Column, before: Column, independent: Column) -> None:
     """The warm-up is over: fit how the distance grows, and take the axis of all of it.
 
     Args:
         axis: as for `begin`, of the whole warm-up.
         before: (assets, p) what was usual when it was half over.
+        independent: (assets, p) samples that the warm-up was worth for each sensor; NaN: it never moved.
     """
-    state.growth[:] = _growth(state.noted, state.independent / 2)
+    # Each sensor has as much of the operating point as of its variance.
+    part = (axis * state.first_sigma) ** 2
+    part /= np.maximum(total(part), np.finfo(np.float64).tiny)[:, None]
+    state.moves[:] = 1 / np.maximum(total(part / np.where(np.isfinite(independent), independent, np.inf)), 1e-9)
+    state.growth[:] = _growth(state.noted, state.moves / 2)
     number = np.maximum(state.noted[:, 0], 1.0)
     state.unrest[:] = np.maximum(state.noted[:, 2] / number, np.finfo(np.float64).tiny)
     # The same direction, the same way round.
-    same = np.einsum("ai,ai->a", axis, state.axis) >= 0
+    same = dot(axis, state.axis) >= 0
     axis = np.where(same[:, None], axis, -axis)
-    state.slow += np.einsum("ai,ai->a", axis, before - state.mean)
+    state.slow += dot(axis, before - state.mean)
     state.axis[:] = axis
 
 
@@ -83,13 +88,13 @@ def take_place(state: State, place: Column, smoothing: Column) -> Column:
     return change
 
 
-def widening(state: State, difference: Column, independent: Column, smoothing: Column) -> tuple[Column, Column]:
+def widening(state: State, difference: Column, learned: Column, smoothing: Column) -> tuple[Column, Column]:
     """How many times as far as usual the squared distance may be of assets that are operated like this.
 
     Args:
         state: of the assets.
         difference: (assets, p) of the charts from their usual values.
-        independent: samples that what is usual was learned from.
+        learned: lengths of the warm-up that what is usual was learned from.
 
     Returns:
         factors, 1 or more; squared operating points: no factor applies to those.
@@ -100,11 +105,11 @@ def widening(state: State, difference: Column, independent: Column, smoothing: C
     steady, by_far, by_moving = state.growth.T
     grown = np.maximum(steady + by_far * far + by_moving * moving, 1.0)
     leverage = np.sqrt(far) + np.minimum(moving / state.unrest, _SEEN**2)
-    return np.asarray(grown * (1 + leverage / independent), np.float64), np.square(place)
+    return np.asarray(grown * (1 + leverage / (state.moves * learned)), np.float64), np.square(place)
 
 
 def _place(state: State, difference: Column) -> Column:
-    return np.asarray(np.einsum("ai,ai->a", state.axis, difference), np.float64)
+    return dot(state.axis, difference)
 
 
 def _features(place: Column, change: Column) -> tuple[Column, Column]:
@@ -123,7 +128,7 @@ def _growth(noted: Column, independent: Column) -> Column:
     mean = off / number
     # Deviations from the means, so that two unknowns are left.
     s11, s12, s22 = far2 - far**2 / number, both - far * moving / number, moving2 - moving**2 / number
-    r1, r2, total = off_far - far * mean, off_moving - moving * mean, off2 - off * mean
+    r1, r2, everything = off_far - far * mean, off_moving - moving * mean, off2 - off * mean
     determinant = s11 * s22 - s12**2
     sound = determinant > _SAME * s11 * s22
     safe = np.where(sound, determinant, 1.0)
@@ -135,7 +140,7 @@ def _growth(noted: Column, independent: Column) -> Column:
     one_only = np.where(only_far * r1 >= only_moving * r2, [only_far, 0 * r1], [0 * r1, only_moving])
     by_far, by_moving = np.where((by_far >= 0) & (by_moving >= 0), [by_far, by_moving], one_only)
     explained = by_far * r1 + by_moving * r2
-    chance = _FACTORS * np.maximum(total - explained, 0.0) / np.maximum(independent - _FACTORS - 1, _FACTORS)
+    chance = _FACTORS * np.maximum(everything - explained, 0.0) / np.maximum(independent - _FACTORS - 1, _FACTORS)
     shrunk = np.maximum(1 - np.divide(chance, explained, out=np.ones_like(chance), where=explained > 0), 0.0)
     by_far, by_moving = shrunk * by_far, shrunk * by_moving
     steady = np.maximum(mean - (by_far * far + by_moving * moving) / number, _STEADIEST * mean)

@@ -34,24 +34,27 @@ class Rates:
 
     def learn(self, sensor: Index, length: Index, time: Times) -> None:
         """Take readings: of each of these sensors so many, in order of time."""
-        begin = np.cumsum(length) - length
-        for row in np.flatnonzero(self._told[sensor] < _INTERVALS).tolist():
-            self._learn_one(int(sensor[row]), time[begin[row] : begin[row] + length[row]])
-
-    def _learn_one(self, sensor: int, time: Times) -> None:
-        if self.first[sensor] == self._never:
-            self.first[sensor] = self._previous[sensor] = time[0]
-        moved = time[np.diff(time, prepend=self._previous[sensor]) > 0]
-        told = self._told[sensor]
-        moved = moved[: _INTERVALS - told]
-        if not moved.size:
+        listening = self._told[sensor] < _INTERVALS
+        if not listening.any():
             return
-        self._gap[sensor, told : told + moved.size] = np.diff(moved, prepend=self._previous[sensor])
-        self._previous[sensor] = moved[-1]
-        self._told[sensor] = told + moved.size
-        if self._told[sensor] == _INTERVALS:
-            self.told_at[sensor] = moved[-1]
-            self.interval[sensor] = np.median(self._gap[sensor])
+        at, end = (np.cumsum(length) - length)[listening], np.cumsum(length)[listening]
+        sensor = sensor[listening]
+        fresh = self.first[sensor] == self._never
+        self.first[sensor[fresh]] = self._previous[sensor[fresh]] = time[at[fresh]]
+        while sensor.size:
+            # One reading of each at a time.
+            now = time[at]
+            moved = now > self._previous[sensor]
+            some, then = sensor[moved], now[moved]
+            self._gap[some, self._told[some]] = then - self._previous[some]
+            self._previous[some] = then
+            self._told[some] += 1
+            done = self._told[some] == _INTERVALS
+            self.told_at[some[done]] = then[done]
+            self.interval[some[done]] = np.median(self._gap[some[done]], axis=1)
+            at += 1
+            going = (at < end) & (self._told[sensor] < _INTERVALS)
+            sensor, at, end = sensor[going], at[going], end[going]
 
     def arrays(self) -> dict[str, npt.NDArray[np.int64]]:
         """The state, one row a sensor; by reference."""

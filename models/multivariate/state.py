@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["STATE_NAMES", "State"]
+__all__ = ["STATE_NAMES", "State", "rows_of"]
 
 Column = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -13,12 +13,17 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(slots=True)
 class State:
-    """float64 each, one row an asset; p sensors. Values are differences from `origin`, chart means `smooth`."""
+    """float64 each, one row an asset; p sensors. Values are differences from `origin`, chart means `smooth`.
+
+    Assets lie side by side in memory (Fortran order): most of what is done is the same for all of them.
+    """
 
     count: Column
     """(n,) samples learned from"""
     due: Column
     """(n,) samples learned from since the last refit; inf: refit at once"""
+    seen: Column
+    """(n,) samples scored"""
     heard: Column
     """(n, p) samples that had the sensor, in the warm-up"""
     origin: Column
@@ -61,6 +66,8 @@ class State:
     """(n,) slow mean of the operating point"""
     unrest: Column
     """(n,) mean square of how far it was from that, in the second half of the warm-up"""
+    moves: Column
+    """(n,) samples the warm-up was worth for the operating point"""
     noted: Column
     """(n, 10) sums of the second half of the warm-up"""
     growth: Column
@@ -69,18 +76,21 @@ class State:
     @classmethod
     def fresh(cls, assets: int, sensors: int) -> "State":
         """Nothing heard yet."""
-        shapes = dict.fromkeys(("count", "due", "independent", "limit", "slow", "unrest"), ())
+        shapes = dict.fromkeys(("count", "due", "seen", "independent", "limit", "slow", "unrest", "moves"), ())
         sums = {"noted": (10,), "growth": (3,)}
         squares = {"covariance": (sensors, sensors), "precision": (sensors, sensors)}
         state = cls(
-            *(np.zeros((assets, *{**shapes, **sums, **squares}.get(field.name, (sensors,)))) for field in fields(cls))
+            *(
+                np.zeros((assets, *{**shapes, **sums, **squares}.get(field.name, (sensors,))), order="F")
+                for field in fields(cls)
+            )
         )
         state.resolution[:] = state.reach[:] = np.inf
         return state
 
     def take(self, index: Index | slice) -> "State":
         """These assets; copies, but for a slice."""
-        return State(*[getattr(self, name)[index] for name in STATE_NAMES])
+        return State(*[rows_of(getattr(self, name), index) for name in STATE_NAMES])
 
     def put(self, index: Index | slice, rows: "State") -> None:
         """Set these assets."""
@@ -89,3 +99,9 @@ class State:
 
 
 STATE_NAMES = tuple(field.name for field in fields(State))
+
+
+def rows_of(table: Column, index: Index | slice) -> Column:
+    """Some rows of a table of a state; a copy, but for a slice."""
+    # Transposed and back: assets side by side in memory, as in `State.fresh`.
+    return table[index] if isinstance(index, slice) else table.T.take(index, axis=-1).T

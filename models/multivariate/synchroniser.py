@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.multivariate.bins import Cells, Grid
 from models.multivariate.rates import Rates
+from models.runs import Runs
 from telemetry.batch import ReadingBatch
 from telemetry.quality import usable
 
@@ -37,61 +39,6 @@ class Samples:
     """µs, of the newest reading in it"""
     value: Column
     """(rows, most sensors of an asset), in the order of the asset's sensors; NaN: not known"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cells:
-    """Readings summed up: one row a sensor and bin, sorted by both."""
-
-    place: Index
-    bin: Times
-    total: Column
-    """sum of the values, in order of time"""
-    number: Column
-    """of readings"""
-    newest: Times
-    """time of the last"""
-
-    @classmethod
-    def none(cls) -> "_Cells":
-        return cls(np.zeros(0, np.intp), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
-
-    def take(self, rows: Known) -> "_Cells":
-        return _Cells(self.place[rows], self.bin[rows], self.total[rows], self.number[rows], self.newest[rows])
-
-    def in_order(self) -> "_Cells":
-        """Sorted by place and bin."""
-        low = self.bin.min(initial=0)
-        span = int(self.bin.max(initial=0)) - int(low) + 1
-        if span * (int(self.place.max(initial=0)) + 1) < np.iinfo(np.int64).max:
-            # Long stretches are in order already, which a stable sort of one key finds.
-            order = np.argsort(self.place * span + (self.bin - low), kind="stable")
-        else:
-            order = np.lexsort((self.bin, self.place))
-        return _Cells(*(getattr(self, name)[order] for name in self.__slots__))
-
-    def plus(self, other: "_Cells") -> "_Cells":
-        """With readings that came later, sorted."""
-        both = other
-        if self.place.size:
-            both = _Cells(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in self.__slots__))
-        step = np.diff(both.place)
-        if self.place.size or (step < 0).any():
-            both = both.in_order()
-            step = np.diff(both.place)
-        fresh = np.concatenate((np.ones(min(1, both.place.size), np.bool_), (step != 0) | (np.diff(both.bin) != 0)))
-        if fresh.all():
-            return both
-        begin = np.flatnonzero(fresh)
-        cell = np.cumsum(fresh) - 1
-        # bincount adds one after the other: the sum is the same however the stream was cut. reduceat's is not.
-        return _Cells(
-            both.place[begin],
-            both.bin[begin],
-            np.bincount(cell, both.total).astype(np.float64),
-            np.bincount(cell, both.number).astype(np.float64),
-            np.maximum.reduceat(both.newest, begin),
-        )
 
 
 class Synchroniser:
@@ -141,7 +88,7 @@ class Synchroniser:
         self._value = np.full((count, self._most), np.nan)
         """last known, and the bin it is of"""
         self._value_bin = np.full((count, self._most), _NEVER, np.int64)
-        self._cells = _Cells.none()
+        self._cells = Cells.none()
 
     @property
     def sensor_ids(self) -> npt.NDArray[np.int32]:
@@ -162,39 +109,30 @@ class Synchroniser:
         Raises:
             ValueError: the batch has a reading of another sensor.
         """
-        begin = np.flatnonzero(np.diff(batch.sensor_id, prepend=batch.sensor_id[:1] - 1))
-        ids = batch.sensor_id[begin]
-        at = np.searchsorted(self._sensor_ids, ids)
-        foreign = at >= self._sensor_ids.size
-        foreign[~foreign] = self._sensor_ids[at[~foreign]] != ids[~foreign]
-        if foreign.any():
-            raise ValueError(f"readings of sensors this detector does not look at: {ids[foreign].tolist()}")
-        length = np.diff(begin, append=len(batch))
-        place, time, value = self._place[at], batch.time, batch.value
-        use = usable(batch.quality)
-        if not use.all():
-            length = np.add.reduceat(use, begin, dtype=np.intp)
-            time, value, place, length = time[use], value[use], place[length > 0], length[length > 0]
-        if not time.size:
-            return self._samples(_Cells.none())
-        # From here on one row a sensor, and `length` readings of each.
-        last = np.cumsum(length) - 1
+        runs = Runs.of(batch, self._sensor_ids, self._place).take(usable(batch.quality))
+        if not runs.place.size:
+            return Samples(asset=np.zeros(0, np.intp), time=np.zeros(0, np.int64), value=np.zeros((0, self._most)))
         highest = self._highest.reshape(-1)
-        highest[place] = np.maximum(highest[place], time[last])
-        self._rates.learn(place, length, time)
+        highest[runs.place] = np.maximum(highest[runs.place], runs.time[runs.last()])
+        self._rates.learn(runs.place, runs.length, runs.time)
         self._choose_widths()
-        asset = place // self._most
+        runs, bin_ = self._in_time(runs)
+        grid = Grid.of(self._cells, runs, bin_, assets=len(self._real), most=self._most)
+        over = self._close()[grid.asset] >= grid.bin
+        self._cells = grid.cells(~over)
+        return self._samples(grid, np.flatnonzero(over & grid.number.any(axis=0)))
+
+    def _in_time(self, runs: Runs) -> tuple[Runs, Times]:
+        """Readings of bins that are not over, and those bins."""
+        asset = runs.place // self._most
         width, closed = self._width[asset], self._closed[asset]
-        if (width == width[0]).all() and width[0] > 0:
-            bin_ = time // width[0]
-        else:
-            bin_ = time // np.maximum(np.repeat(width, length), 1)
-        in_time = bin_ > np.repeat(np.where(width > 0, closed, np.iinfo(np.int64).max), length)
-        new = _Cells(np.repeat(place, length), bin_, value, np.ones(time.size), time)
-        cells = self._cells.plus(new if in_time.all() else new.take(in_time))
-        over = np.repeat(self._close(), self._most)[cells.place] >= cells.bin
-        self._cells = _Cells.none() if over.all() else cells.take(~over)
-        return self._samples(cells.take(over))
+        known = width > 0
+        same = known[0] and (width == width[0]).all()
+        bin_ = runs.time // (width[0] if same else np.repeat(np.maximum(width, 1), runs.length))
+        if (known & (bin_[runs.first()] > closed)).all():
+            return runs, bin_
+        in_time = np.repeat(known, runs.length) & (bin_ > np.repeat(closed, runs.length))
+        return runs.take(in_time), bin_[in_time]
 
     def _choose_widths(self) -> None:
         """Of the assets whose sensors have told how often they speak."""
@@ -225,19 +163,14 @@ class Synchroniser:
         )
         return self._closed
 
-    def _samples(self, cells: _Cells) -> Samples:
-        """Bins that are over, as samples."""
-        if not cells.place.size:
-            return Samples(asset=np.zeros(0, np.intp), time=np.zeros(0, np.int64), value=np.zeros((0, self._most)))
-        asset = cells.place // self._most
-        row, asset_of, bin_of = _rows(asset, cells.bin)
-        value = np.full((asset_of.size, self._most), np.nan)
-        slot = cells.place % self._most
-        value[row, slot] = cells.total / cells.number
-        time = np.full(asset_of.size, _NEVER, np.int64)
-        np.maximum.at(time, row, cells.newest)
-        self._hold(value, asset_of, bin_of, cells.place.size)
-        return Samples(asset=asset_of, time=time, value=value)
+    def _samples(self, grid: Grid, at: Index) -> Samples:
+        """The bins at these places, which are over, as samples."""
+        asset, number = grid.asset[at], grid.number[:, at]
+        with np.errstate(invalid="ignore"):
+            value = np.ascontiguousarray((grid.total[:, at] / number).T)  # NaN: none in it
+        if at.size:
+            self._hold(value, asset, grid.bin[at], int(np.count_nonzero(number)))
+        return Samples(asset=asset, time=grid.newest.max(axis=0)[at], value=value)
 
     def _hold(self, value: Column, asset: Index, bin_: Times, cells: int) -> None:
         """Fill in for sensors without a reading, and remember the last ones. Rows sorted by (asset, bin)."""
@@ -262,7 +195,7 @@ class Synchroniser:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The state as named arrays: those of sensors (assets, most sensors of one, ...), cells by place."""
-        cells = {f"cell_{name}": getattr(self._cells, name) for name in _Cells.__slots__}
+        cells = {f"cell_{name}": getattr(self._cells, name) for name in Cells.__slots__}
         return {**self._tables(), **cells}
 
     def put(self, arrays: Mapping[str, npt.NDArray[Any]], here: Index, there: Index) -> None:
@@ -275,16 +208,14 @@ class Synchroniser:
                 shared = min(self._most, stored.shape[1])
                 table[here, :shared] = stored[there, :shared]
         most = arrays["highest"].shape[1]
-        cells = _Cells(*(arrays[f"cell_{name}"] for name in _Cells.__slots__))
+        cells = Cells(*(arrays[f"cell_{name}"] for name in Cells.__slots__))
         moved_to = np.full(arrays["closed"].size, -1, np.intp)
         moved_to[there] = here
         asset = moved_to[cells.place // most]
         stay = asset >= 0
         cells = cells.take(stay)
-        cells = _Cells(
-            asset[stay] * self._most + cells.place % most, cells.bin, cells.total, cells.number, cells.newest
-        )
-        self._cells = cells.in_order()
+        cells = Cells(asset[stay] * self._most + cells.place % most, cells.bin, cells.total, cells.number, cells.newest)
+        self._cells = cells
 
     def _tables(self) -> dict[str, npt.NDArray[Any]]:
         """By reference."""
@@ -297,23 +228,3 @@ class Synchroniser:
             "value_bin": self._value_bin,
             **{f"rate_{name}": table.reshape(*shape, *table.shape[1:]) for name, table in self._rates.arrays().items()},
         }
-
-
-def _rows(asset: Index, bin_: Times) -> tuple[Index, Index, Times]:
-    """Number of each cell's (asset, bin) among all there are, sorted; and those. Assets ascend."""
-    begin = np.flatnonzero(np.diff(asset, prepend=-1))
-    length = np.diff(begin, append=asset.size)
-    first = np.repeat(np.minimum.reduceat(bin_, begin), length)
-    group = np.repeat(np.arange(begin.size), length)
-    span = int((bin_ - first).max()) + 1
-    place = group * span + (bin_ - first)
-    if begin.size * span <= 8 * asset.size:
-        # Few holes: a table of all bins is quicker than to sort.
-        there = np.zeros(begin.size * span, np.bool_)
-        there[place] = True
-        row = (np.cumsum(there) - 1)[place]
-        chosen = np.flatnonzero(there)
-    else:
-        chosen, row = np.unique(place, return_inverse=True)
-    group_of = chosen // span
-    return row, asset[begin][group_of], chosen % span + first[begin][group_of]

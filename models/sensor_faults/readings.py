@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from models.runs import Runs, stretches
+
 __all__ = ["SPIKE_SIGMAS", "ReadingState", "Seen", "look", "spike_sigmas"]
 
 Column = npt.NDArray[np.float64]
@@ -90,60 +92,69 @@ class Seen:
     """absolute step from the reading before; NaN: there is none"""
 
 
-def look(state: ReadingState, row: Index, value: Column, joined: Mask, warmup: int) -> Seen:
+def look(state: ReadingState, runs: Runs, joined: Mask, warmup: int) -> Seen:
     """Advance `state` by readings of running machines.
 
     Args:
-        row: of each reading, the row of its sensor in `state`; ascending, by time within a sensor.
-        value: finite.
+        state: a row a sensor.
+        runs: of each sensor, by its row in `state`; finite values.
         joined: no gap, no standstill lies between the reading and the one before.
         warmup: readings a sensor is learned from.
     """
-    count = row.size
-    first = np.flatnonzero(np.diff(row, prepend=-1))
-    owner = row[first]
-    length = np.diff(first, append=count)
-    rank = np.arange(count) - np.repeat(first, length)
-    one = np.empty(count)
+    owner, value, first, last = runs.place, runs.value, runs.first(), runs.last()
+    one = np.empty_like(value)
     one[1:] = value[:-1]
     one[first] = state.last[owner]
-    two = np.empty(count)
+    two = np.empty_like(value)
     two[2:] = value[:-2]
     two[first] = state.before[owner]
-    second = first[length > 1] + 1
-    two[second] = state.last[row[second]]
-
+    longer = runs.length > 1
+    two[first[longer] + 1] = state.last[owner[longer]]
     same = value == one
-    index = np.arange(count)
-    # The last reading that moved, at or before each; -1: none in this batch, so that the run goes on from before.
-    broke = np.maximum.accumulate(np.where(~same | (rank == 0), index, -1))
-    carried = same[broke]  # only a first one can be the same as the one before
-    run = index - broke + 1.0 + np.where(carried, state.run[row], 0.0)
+    step = np.abs(one - value)
+    run = _run_lengths(same, first, state.run[owner])
 
-    with np.errstate(invalid="ignore"):
-        up, down = one - two, one - value
-        statistic = np.where(up * down > 0, np.minimum(np.abs(up), np.abs(down)), 0.0)
-        # It returns to where it came from.
-        statistic = np.where(joined & (np.abs(value - two) <= 0.5 * statistic), statistic, 0.0)
-    learning = state.count[row] + rank < warmup
-    step = np.where(np.isnan(one), 0.0, np.abs(down))
-    learned = np.flatnonzero(learning)
+    def spikes(at: Index) -> Column:
+        with np.errstate(invalid="ignore"):
+            up, down = one[at] - two[at], one[at] - value[at]
+            far = np.where(up * down > 0, np.minimum(np.abs(up), np.abs(down)), 0.0)
+            # It returns to where it came from.
+            return np.where(joined[at] & (np.abs(value[at] - two[at]) <= 0.5 * far), far, 0.0)
+
+    number = np.clip(warmup - state.count[owner], 0, runs.length).astype(np.intp)
+    learned = stretches(first, number)
     if learned.size:
-        rows = row[learned]
-        np.add.at(state.count, rows, 1.0)
+        rows = np.repeat(owner, number)
+        state.count[owner] += number
         np.add.at(state.moved, rows, (~same)[learned].astype(np.float64))
         np.add.at(state.steps, rows, np.where(joined, step, 0.0)[learned])
         np.maximum.at(state.longest, rows, run[learned])
-        np.maximum.at(state.spike, rows, statistic[learned])
-    last = first + length - 1
-    state.before[owner] = one[last]
-    state.last[owner] = value[last]
-    state.run[owner] = run[last]
-    return Seen(
-        run=np.where(learning, np.nan, run / state.run_limit()[row]),
-        spike=np.where(~learning & (statistic >= state.spike_limit()[row]), statistic, 0.0),
-        step=np.where(joined, np.abs(down), np.nan),
-    )
+        np.maximum.at(state.spike, rows, spikes(learned))
+    limit = np.repeat(state.spike_limit()[owner], runs.length)
+    spike = np.zeros_like(value)
+    # None is further off than its step is long.
+    far = np.flatnonzero(step >= limit)
+    off = spikes(far)
+    spike[far] = np.where(off >= limit[far], off, 0.0)
+    spike[learned] = 0.0
+    state.before[owner], state.last[owner], state.run[owner] = one[last], value[last], run[last]
+    run /= np.repeat(state.run_limit()[owner], runs.length)
+    run[learned] = np.nan
+    step[~joined] = np.nan
+    return Seen(run=run, spike=spike, step=step)
+
+
+def _run_lengths(same: Mask, first: Index, before: Column) -> Column:
+    """Readings in a row that have the value of each, which goes on from `before` at the first of each sensor."""
+    breaks = ~same
+    breaks[first] = True
+    broke = np.flatnonzero(breaks)
+    if broke.size == same.size and not same[first].any():
+        return np.ones(same.size)
+    begin = broke - 1.0
+    # Only a first one can be the same as the one before and yet begin here.
+    begin[np.searchsorted(broke, first)] -= np.where(same[first], before, 0.0)
+    return np.asarray(np.arange(same.size) - np.repeat(begin, np.diff(broke, append=same.size)), np.float64)
 
 
 def spike_sigmas(spike: Column, step: Column) -> Column:

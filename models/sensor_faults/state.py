@@ -6,15 +6,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NEVER", "Column", "Habits", "Hour", "Index", "Looked", "Mask", "Times", "Window"]
+__all__ = ["NEVER", "WINDOW_US", "Column", "Habits", "Hour", "Index", "Looked", "Mask", "Times", "Window"]
 
 NEVER = np.iinfo(np.int64).min // 2
 """a time, µs"""
+WINDOW_US = 600_000_000
+_USUAL_GAPS = 3.0
+"""a gap is longer than so many usual distances between readings"""
+_LONGEST_GAP = 10.0
+"""gaps beyond so many usual distances are no habit of the sensor, also while it is learned"""
 
 Column = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Looked:
+    """Readings that say something, one row each, by position and time."""
+
+    position: Index
+    time: Times
+    value: Column
+    works: Mask
+    """the machine was at work"""
+    gap: Column
+    """µs beyond a usual gap before it"""
+    run: Column
+    """of one value over its limit; NaN: at rest, or learning"""
+    spike: Column
+    """how far off the reading before was; 0: as usual"""
+    step: Column
+    """absolute step from it; NaN: there is none"""
+
+    def take(self, readings: Mask | Index | slice) -> "Looked":
+        """Some of them."""
+        return Looked(**{field.name: getattr(self, field.name)[readings] for field in fields(self)})
 
 
 @dataclass(slots=True)
@@ -61,7 +89,48 @@ class Window:
             rested=np.zeros(assets, np.bool_),
         )
 
+    def add(self, number: int, readings: Looked, first: Index, most: int) -> None:
+        """Put readings of the window of this number in, by position and time; not those of windows before.
+
+        Args:
+            number: of the window.
+            readings: one or more.
+            first: where those of each position begin.
+            most: positions of an asset.
+        """
+        owner = readings.position[first]
+        late = self.at[owner // most] > number
+        if late.any():
+            length = np.diff(first, append=readings.time.size)
+            if not late.all():
+                kept = length[~late]
+                self.add(number, readings.take(np.repeat(~late, length)), np.cumsum(kept) - kept, most)
+            return
+        position, time, works = readings.position, readings.time, readings.works
+        self.at[owner // most] = number
+        self.first[owner] = np.minimum(self.first[owner], time[first])
+        self.last[owner] = np.maximum(self.last[owner], time[np.append(first[1:], time.size) - 1])
+        gaps = np.flatnonzero(readings.gap)
+        # What lies before the first reading of a window is counted when it closes.
+        gaps = gaps[time[gaps] > self.first[position[gaps]]]
+        np.add.at(self.gaps, position[gaps], readings.gap[gaps])
+        spikes = np.flatnonzero(readings.spike)
+        np.add.at(self.spikes, position[spikes], 1.0)
+        np.add.at(self.off, position[spikes], readings.spike[spikes])
+        self.count[owner] += np.add.reduceat(works, first, dtype=np.int64)
+        stepped = ~np.isnan(readings.step)
+        self.stepped[owner] += np.add.reduceat(stepped, first, dtype=np.int64)
+        # One after the other: the sums are the same however the stream was cut.
+        value, step = readings.value, readings.step
+        if not works.all():
+            self.rested[position[~works] // most] = True
+            value = np.where(works, value, 0.0)
+        np.add.at(self.total, position, value)
+        np.add.at(self.steps, position, np.where(stepped, step, 0.0))
+        self.run[position[works]] = readings.run[works]
+
     def clear(self, assets: Index, positions: Index) -> None:
+        """Begin anew with some assets, and these their sensors."""
         self.at[assets], self.rested[assets] = NEVER, False
         self.first[positions], self.last[positions] = -NEVER, NEVER
         self.run[positions] = np.nan
@@ -107,6 +176,12 @@ class Habits:
         fresh.learned = np.full(count, -NEVER)
         return fresh
 
+    def gap_limit(self, warmup: int) -> Column:
+        """µs from one reading to the next that are no gap; infinite until `warmup` distances are learned."""
+        usual = self.usual_us / np.maximum(self.readings, 1)
+        limit = np.maximum(_USUAL_GAPS * usual, np.minimum(1.5 * self.longest_us, _LONGEST_GAP * usual))
+        return np.where(self.readings >= warmup, limit, np.inf)
+
 
 @dataclass(slots=True)
 class Hour:
@@ -140,22 +215,3 @@ class Hour:
         self.rested[assets] = False
         self.total[positions] = self.count[positions] = 0.0
         self.odd[positions] = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Looked:
-    """Readings that say something, one row each, by position and time."""
-
-    position: Index
-    time: Times
-    value: Column
-    works: Mask
-    """the machine was at work"""
-    gap: Column
-    """µs beyond a usual gap before it"""
-    run: Column
-    """of one value over its limit; NaN: at rest, or learning"""
-    spike: Column
-    """how far off the reading before was; 0: as usual"""
-    step: Column
-    """absolute step from it; NaN: there is none"""

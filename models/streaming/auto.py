@@ -14,13 +14,13 @@ from models.streaming.state import COMMON, Setting
 __all__ = ["PARAMETERS", "AutoDetector"]
 
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
-    # A week: days differ from nights, and working days from others.
-    {**COMMON, "warmup_h": replace(COMMON["warmup_h"], default=168.0)}
+    # A week: days differ from nights, and working days from others; 168 readings of a sensor that speaks hourly.
+    {**COMMON, "warmup": replace(COMMON["warmup"], default=150), "warmup_h": replace(COMMON["warmup_h"], default=168.0)}
 )
 
 
 class AutoDetector(ChartDetector):
-    """EWMA chart and CUSUM of `ChartDetector` on one baseline, half the budget each: shifts and drifts.
+    """All three charts of `ChartDetector` on one baseline, a third of the budget each: shifts, drifts, noise.
 
     Args:
         sensor_ids: int32, sorted, each once.
@@ -28,4 +28,5 @@ class AutoDetector(ChartDetector):
     """
 
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
-        super().__init__(sensor_ids, {"warmup_h": PARAMETERS["warmup_h"].default} | settings, label="auto/1")
+        defaults = {name: PARAMETERS[name].default for name in ("warmup", "warmup_h")}
+        super().__init__(sensor_ids, defaults | settings, label="auto/2")

@@ -1,6 +1,8 @@
 """Baseline conditioned on the operating state: what is usual at this speed, load or other context."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -8,20 +10,28 @@ import numpy.typing as npt
 from models.parameter import Parameter
 from models.streaming.context import split
 from models.streaming.frame import ChartDetector
+from models.streaming.learning import Uses
 from models.streaming.segments import Segments
 from models.streaming.state import COMMON, Column, Rows, Setting, Settings, Table
 from telemetry.batch import ReadingBatch
 
 __all__ = ["PARAMETERS", "ConditionedDetector"]
 
-PARAMETERS: Mapping[str, Parameter] = COMMON
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {**COMMON, "warmup_h": replace(COMMON["warmup_h"], default=168.0)}
+)
 
 _BINS = 32
 _LOW, _WIDTH, _LEAST, _MOST = range(4)
-"""rows of the state before the seven of `_BINS` each"""
+"""rows of the state before those of `_BINS` each"""
 _HEAD = 4
+_EACH = 9
+_MERGED = 5
+"""rows of each bin, and the first of them that two bins bring along when they become one"""
 _SEEN, _LEAST_SEEN = 1 / 64, 8.0
 """share of the warm-up, and readings, that a range of the context is learned for before it has a score"""
+_INDEPENDENT = 6.0
+"""independent looks at a range of the context before it has a score: its mean is then known to 0.4 sigmas"""
 _FULL = 1.0
 """warm-ups that it is learned for at all; then it stays, or whatever creeps in would become usual"""
 _DOUBLINGS = 100
@@ -32,12 +42,13 @@ _TINIEST = 1e-300
 
 
 class ConditionedDetector(ChartDetector):
-    """Both charts of `ChartDetector` on what the context, e.g. the speed or load of the machine, leaves over.
+    """EWMA chart and CUSUM of `ChartDetector` on what the context, e.g. the speed or load of the machine, leaves over.
 
     The range of the context seen so far is divided into 32 bins, and doubled when it is left. Each bin learns how far
     from its level the sensor is in it, until it has seen as many readings as the warm-up has; between what bins
     have seen, the baseline is a straight line. A context that has hardly been seen yet has no score: what is usual
-    there is unknown.
+    there is unknown. Six independent looks are asked for: stays, or readings if they are independent, and fewer the
+    more the sensor wanders.
 
     The context comes as readings of twin sensors, see `models.streaming.context`; without one there is no score, and
     nothing is learned.
@@ -48,7 +59,8 @@ class ConditionedDetector(ChartDetector):
     """
 
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
-        super().__init__(sensor_ids, settings, label="conditioned/1", baseline=_Curve())
+        given = {"warmup_h": PARAMETERS["warmup_h"].default} | settings
+        super().__init__(sensor_ids, given, label="conditioned/2", uses=Uses(spread=False), baseline=_Curve())
 
     @property
     def sensor_ids(self) -> npt.NDArray[np.int32]:
@@ -64,14 +76,15 @@ class ConditionedDetector(ChartDetector):
 
 
 class _Curve:
-    """State of a sensor: `_LOW` ... `_MOST`; and of each bin mean, mean context, readings, the sums noted of both, and
-    readings noted; and the curve in use, NaN where too little is known."""
+    """State of a sensor: `_LOW` ... `_MOST`; and of each bin mean, mean context, readings, stays, whether the block
+    before was there, the sums noted of value and context, readings noted; and the curve in use, NaN where too little
+    is known."""
 
-    rows = _HEAD + 7 * _BINS
+    rows = _HEAD + _EACH * _BINS
 
     def expected(self, state: Table, time: npt.NDArray[np.int64], context: Column) -> Column:
         del time
-        _, middle, _, _, _, _, curve = _bins(state)
+        _, middle, *_, curve = _bins(state)
         place = _place(state, context)
         sensor = np.arange(state.shape[1])
         here = _bin(place)
@@ -93,7 +106,7 @@ class _Curve:
         valid: npt.NDArray[np.bool_] | None,
     ) -> None:
         del time
-        _, _, _, total, place_total, count, _ = _bins(state)
+        *_, total, place_total, count, _ = _bins(state)
         place = _place(state, context)
         inside = (place >= 0) & (place <= _BINS) & (state[_WIDTH] > 0)
         bins = _bin(place)
@@ -117,8 +130,7 @@ class _Curve:
         rows: Rows,
         settings: Settings,
     ) -> None:
-        del rows
-        mean, middle, known, total, place_total, count, curve = _bins(state)
+        mean, middle, known, stays, stayed, total, place_total, count, curve = _bins(state)
         taken = np.where(learned & (known < _FULL * settings.warmup), count, 0.0)
         known += taken
         share = 1.0 / np.maximum(known, 1.0)
@@ -126,15 +138,20 @@ class _Curve:
         middle += np.where(taken > 0, (place_total - taken * middle) * share, 0.0)
         total[:] = place_total[:] = 0.0
         mean -= np.where(known > 0, risen, 0.0)
+        stays += (taken > 0) & (stayed == 0)
+        stayed[:] = np.where(learned, count > 0, stayed)
         count[:] = 0.0
         _widen(state, np.flatnonzero(learned))
         state[_LEAST], state[_MOST] = state[_LOW], state[_LOW]
-        curve[:] = np.where(known >= np.maximum(_SEEN * settings.warmup, _LEAST_SEEN), mean, np.nan)
+        # Readings of noise that wanders say as much as so many fewer, or one a stay if they are soon over.
+        independent = np.maximum(known / rows.wandering, stays)
+        enough = (independent >= _INDEPENDENT) & (known >= np.maximum(_SEEN * settings.warmup, _LEAST_SEEN))
+        curve[:] = np.where(enough, mean, np.nan)
 
 
 def _bins(state: Table) -> Table:
-    """Mean, mean context, readings, sums and readings noted, curve: (7, bins, sensors)."""
-    return state[_HEAD:].reshape(7, _BINS, -1)
+    """As `_Curve` has them: (`_EACH`, bins, sensors)."""
+    return state[_HEAD:].reshape(_EACH, _BINS, -1)
 
 
 def _place(state: Table, context: Column) -> Column:
@@ -159,13 +176,15 @@ def _widen(state: Table, sensors: npt.NDArray[np.intp]) -> None:
         sensors, below = sensors[below | above], below[below | above]
         if not sensors.size:
             return
-        pairs = state[_HEAD : _HEAD + 3 * _BINS, sensors].reshape(3, _BINS // 2, 2, -1)
+        pairs = state[_HEAD : _HEAD + _MERGED * _BINS, sensors].reshape(_MERGED, _BINS // 2, 2, -1)
         known = pairs[2, :, 0] + pairs[2, :, 1]
         weighted = pairs[:2, :, 0] * pairs[2, :, 0] + pairs[:2, :, 1] * pairs[2, :, 1]
-        wider = np.zeros((3, _BINS, sensors.size))
+        wider = np.zeros((_MERGED, _BINS, sensors.size))
         half = np.where(below, _BINS // 2, 0) + np.arange(_BINS // 2)[:, None]
         wider[:2, half, np.arange(sensors.size)] = weighted / np.maximum(known, 1.0)
         wider[2, half, np.arange(sensors.size)] = known
-        state[_HEAD : _HEAD + 3 * _BINS, sensors] = wider.reshape(3 * _BINS, -1)
+        # One stay may have been in both.
+        wider[3:, half, np.arange(sensors.size)] = pairs[3:].max(axis=2)
+        state[_HEAD : _HEAD + _MERGED * _BINS, sensors] = wider.reshape(_MERGED * _BINS, -1)
         state[_LOW, sensors] -= np.where(below, _BINS * state[_WIDTH, sensors], 0.0)
         state[_WIDTH, sensors] *= 2

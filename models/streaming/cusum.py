@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.streaming.frame import ChartDetector
+from models.streaming.learning import Uses
 from models.streaming.state import COMMON, Setting
 
 __all__ = ["PARAMETERS", "CusumDetector"]
@@ -20,4 +21,4 @@ class CusumDetector(ChartDetector):
     """
 
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
-        super().__init__(sensor_ids, settings, label="cusum/1", chart=False)
+        super().__init__(sensor_ids, settings, label="cusum/2", uses=Uses(chart=False, spread=False))

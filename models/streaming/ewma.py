@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.streaming.frame import ChartDetector
+from models.streaming.learning import Uses
 from models.streaming.state import COMMON, Setting
 
 __all__ = ["PARAMETERS", "EwmaDetector"]
@@ -20,4 +21,4 @@ class EwmaDetector(ChartDetector):
     """
 
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
-        super().__init__(sensor_ids, settings, label="ewma/2", cusum=False)
+        super().__init__(sensor_ids, settings, label="ewma/3", uses=Uses(cusum=False, spread=False))

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from models.streaming.learning import SMOOTHING, begin, learn
+from models.streaming.learning import SIGMA_PER_DEVIATION, SMOOTHING, SPREAD_SMOOTHING, Uses, begin, learn
 from models.streaming.limits import BlockMaxima
 from models.streaming.segments import Segments
 from models.streaming.state import NAMES, Column, Rows, Setting, Settings, Table
@@ -25,7 +25,12 @@ _CHARTS = slice(_CHART, _CHART + 3)
 _CEILINGS = slice(_CHART + 3, _CHART + 6)
 _AT_ONCE = 4096
 """readings looked at together: they and what is worked out from them stay in the processor's cache"""
-_KEPT = ("maxima", "filled", "readings", "pending")
+_BACK = 0.5
+"""of its slack: a CUSUM counts as long as the chart is further away than this, and is silent once the sensor is back"""
+_ALL = Uses()
+_STATISTICS = 3
+"""of which maxima are kept: chart, CUSUM, spread"""
+_KEPT = ("maxima", "means", "filled", "readings", "largest", "pending")
 
 
 class Baseline(Protocol):
@@ -58,8 +63,11 @@ class ChartDetector:
     """How far a sensor is from what it usually does, over the limit that its own normal time has set.
 
     Each reading's deviation from the baseline, in learned sigmas, goes into an EWMA chart (Roberts 1959), quick for
-    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones. Each has a limit of its own, and the
-    score is the larger share of a limit.
+    shifts, and into a two-sided CUSUM (Page 1954), which adds up small ones and is silent once the sensor is back.
+    The *spread* is an EWMA of magnitudes (MacGregor and Harris 1993): of how far readings are from where the chart
+    was, or from the baseline if they are closer to it, clipped at 3 of its own sigmas. It sees noise that grows, and
+    neither shifts nor slow wandering; sensors of which one side counts have none. Each has a limit of its own, and
+    the score is the largest share of a limit.
 
     *Learning* goes by blocks of readings. Within one nothing changes but the charts, and one in which the score
     reached `ALARM` teaches nothing. Level and scale are means of deviations clipped at 3 sigmas, never of squares of
@@ -78,7 +86,7 @@ class ChartDetector:
         sensor_ids: int32, sorted, each once.
         settings: `models.streaming.state.COMMON` where they are not the defaults; one number each, or one a sensor.
         label: of snapshots.
-        chart, cusum: which of the two make the score.
+        uses: which of the charts make the score.
         baseline: None: a level alone.
         probe: share of the warm-up in which the baseline is learned alone; in the rest the charts run.
     """
@@ -89,19 +97,18 @@ class ChartDetector:
         settings: Mapping[str, Setting],
         *,
         label: str,
-        chart: bool = True,
-        cusum: bool = True,
+        uses: Uses = _ALL,
         baseline: Baseline | None = None,
         probe: float = 0.25,
     ) -> None:
         self._sensor_ids = np.array(sensor_ids, np.int32)
         self._label = label
-        self._use_chart, self._use_cusum, self._baseline = chart, cusum, baseline
+        self._uses, self._baseline = uses, baseline
         count = self._sensor_ids.size
-        self._settings = Settings.of(count, settings, charts=int(chart) + int(cusum), probe=probe)
+        self._settings = Settings.of(count, settings, charts=sum(uses), probe=probe)
         self._table = np.empty((len(NAMES), count))
         self._profile = np.empty((baseline.rows if baseline else 0, count))
-        self._chart_maxima, self._cusum_maxima = BlockMaxima(count), BlockMaxima(count)
+        self._maxima = BlockMaxima(count, (_STATISTICS,))
         # Of chart, rise and fall; as wide as the state, because NumPy is slow with columns of one.
         self._fading = np.repeat([[1 - SMOOTHING], [1.0], [1.0]], count, axis=1)
         self._floor = np.repeat([[-np.inf], [0.0], [0.0]], count, axis=1)
@@ -125,9 +132,7 @@ class ChartDetector:
         """The whole state: about half a KiB a sensor, more with a baseline."""
         arrays: dict[str, npt.NDArray[Any]] = {"sensor_id": self._sensor_ids}
         arrays |= {"table": self._table, "profile": self._profile}
-        for name, maxima in (("chart", self._chart_maxima), ("cusum", self._cusum_maxima)):
-            arrays |= {f"{name}_{part}": getattr(maxima, part) for part in _KEPT}
-        return pack(self._label, arrays)
+        return pack(self._label, arrays | {part: getattr(self._maxima, part) for part in _KEPT})
 
     def restore(self, body: bytes) -> None:
         """Go back to a snapshot; see `Detector`."""
@@ -136,9 +141,8 @@ class ChartDetector:
         self._forget(np.arange(self._sensor_ids.size))
         self._table[:, here] = arrays["table"][:, there]
         self._profile[:, here] = arrays["profile"][:, there]
-        for name, maxima in (("chart", self._chart_maxima), ("cusum", self._cusum_maxima)):
-            for part in _KEPT:
-                getattr(maxima, part)[..., here] = arrays[f"{name}_{part}"][..., there]
+        for part in _KEPT:
+            getattr(self._maxima, part)[..., here] = arrays[part][..., there]
         self._count_unseen()
 
     def _count_unseen(self) -> None:
@@ -150,8 +154,7 @@ class ChartDetector:
         begin(Rows(*table), settings)
         self._table[:, index] = table
         self._profile[:, index] = 0.0
-        for maxima in (self._chart_maxima, self._cusum_maxima):
-            maxima.reset(index, settings.base.astype(np.int64))
+        self._maxima.reset(index, settings.base.astype(np.int64))
         self._count_unseen()
 
     def _score(self, segments: Segments, batch: ReadingBatch, context: Column | None) -> Column:
@@ -172,7 +175,7 @@ class ChartDetector:
 
     def _take(self, piece: "_Piece", batch: ReadingBatch, context: Column | None, scores: Column) -> None:
         table, profile = self._table[:, piece.of], self._profile[:, piece.of]
-        rows, settings, last = Rows(*table), Settings(*self._settings[:, piece.of]), piece.last
+        rows, last = Rows(*table), piece.last
         value, time = piece.read(batch.value), piece.read(batch.time)
         if self._unseen:
             self._see(rows, value, time)
@@ -186,7 +189,7 @@ class ChartDetector:
             deviation[unknown] = 0.0
         _within(deviation, rows.bound)
         deviation *= rows.inverse
-        found = self._chart(table, rows, settings, piece, deviation)
+        found = self._chart(table, rows, piece, deviation)
         _within(deviation, rows.huber)
         if self._baseline is not None:
             found[unknown] = np.nan
@@ -194,13 +197,15 @@ class ChartDetector:
             heeded = np.where(unknown, away, deviation / rows.inverse + usual)
             self._baseline.note(profile, time, given, heeded, piece.valid)
         piece.write(scores, found)
-        _keep(rows.sum_abs, np.add, np.abs(deviation), last)
+        if np.isnan(rows.level_anchor.sum()):
+            # Of sensors that have settled, scale and resolution stay.
+            _keep(rows.sum_abs, np.add, np.abs(deviation), last)
+            _resolve(rows, value, last)
         _keep(rows.sum, np.add, deviation, last)
-        _resolve(rows, value, last)
 
         rows.left -= piece.take
-        ended = np.flatnonzero(rows.left == 0)
-        if ended.size:
+        if rows.left.min() == 0:
+            ended = np.flatnonzero(rows.left == 0)
             now = time[piece.take[ended] - 1, ended].astype(np.float64)
             self._end_blocks(table, profile, ended, piece.sensor[ended], now)
         if not isinstance(piece.of, slice):
@@ -214,7 +219,7 @@ class ChartDetector:
             row[fresh] = first[0, fresh]
         self._unseen -= int(fresh.sum())
 
-    def _chart(self, table: Table, rows: Rows, settings: Settings, piece: "_Piece", deviation: Column) -> Column:
+    def _chart(self, table: Table, rows: Rows, piece: "_Piece", deviation: Column) -> Column:
         """Run the charts over deviations in sigmas; the score of each."""
         last = piece.last
         rounds, count = deviation.shape
@@ -230,19 +235,24 @@ class ChartDetector:
             np.add(kept, now, out=now)
             np.minimum(now, ceiling, out=now)
             state = np.maximum(now, floor, out=now)
-        table[_CHARTS] = push[-1] if last is None else push[last, :, np.arange(count)].T
         chart, rise, fall = push[:, 0], push[:, 1], push[:, 2]
+        spread = _spread(rows, deviation, chart, last)
+        table[_CHARTS] = push[-1] if last is None else push[last, :, np.arange(count)].T
         if self._both_sides:
             np.abs(chart, out=chart)
         else:
+            settings = Settings(*self._settings[:, piece.of])
             np.maximum(chart * settings.up, -chart * settings.down, out=chart)
             rise *= settings.up
             fall *= settings.down
         np.maximum(rise, fall, out=rise)
+        rise *= chart > _BACK * rows.slack
         found = np.multiply(chart, rows.chart_share)
         np.maximum(found, np.multiply(rise, rows.cusum_share, out=fall), out=found)
+        np.maximum(found, np.multiply(spread, rows.spread_share, out=fall), out=found)
         _keep(rows.chart_peak, np.maximum, chart, last)
         _keep(rows.cusum_peak, np.maximum, rise, last)
+        _keep(rows.spread_peak, np.maximum, spread, last)
         return found
 
     def _end_blocks(self, table: Table, profile: Table, ended: Index, sensor: Index, now: Column) -> None:
@@ -254,10 +264,8 @@ class ChartDetector:
             Settings(*self._settings[:, sensor]),
             sensor=sensor,
             now=now,
-            chart_maxima=self._chart_maxima,
-            cusum_maxima=self._cusum_maxima,
-            use_chart=self._use_chart,
-            use_cusum=self._use_cusum,
+            maxima=self._maxima,
+            uses=self._uses,
         )
         if not everyone:
             table[:, ended] = part
@@ -315,6 +323,24 @@ class _Piece:
 def _run(ascending: Index) -> slice | Index:
     first, last = int(ascending[0]), int(ascending[-1])
     return slice(first, last + 1) if last - first + 1 == ascending.size else ascending
+
+
+def _spread(rows: Rows, deviation: Column, chart: Column, last: Index | None) -> Column:
+    """Run the spread: how large deviations from where the chart was before them are, above what is usual."""
+    ripple = np.empty_like(deviation)
+    np.subtract(deviation[0], rows.chart, out=ripple[0])
+    np.subtract(deviation[1:], chart[:-1], out=ripple[1:])
+    np.abs(ripple, out=ripple)
+    np.minimum(ripple, np.abs(deviation), out=ripple)
+    ripple *= rows.ripple_share
+    np.minimum(ripple, rows.ripple_most, out=ripple)
+    spread = ripple - SPREAD_SMOOTHING / SIGMA_PER_DEVIATION
+    state = rows.spread
+    for now in spread:
+        state = np.add(now, state * (1 - SPREAD_SMOOTHING), out=now)
+    _put(rows.spread, spread, last)
+    _keep(rows.sum_ripple, np.add, ripple, last)
+    return spread
 
 
 def _within(values: Column, bound: Column) -> None:

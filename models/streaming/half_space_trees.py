@@ -71,7 +71,7 @@ class HalfSpaceTreesDetector(LearnerDetector):
         super().__init__(
             sensor_ids,
             [_Forest(**dict(zip(given, row, strict=True))) for row in rows],
-            label="half-space-trees/2",
+            label="half-space-trees/3",
             block=np.clip(given["window"] // 16, 1, _MOST_BLOCK).astype(np.int64),
             budget=budget,
         )

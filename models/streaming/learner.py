@@ -33,7 +33,7 @@ _UNMOVED = 0.05
 _VAST = 1e300
 _ROW = ("count", "first_at", "in_block", "peak", "spoilt", "limit", "anchor")
 _COUNT, _FIRST_AT, _IN_BLOCK, _PEAK, _SPOILT, _LIMIT, _ANCHOR = range(len(_ROW))
-_KEPT = ("maxima", "filled", "readings", "pending")
+_KEPT = ("maxima", "filled", "readings", "largest", "pending")
 
 
 class Learner(Protocol):

@@ -59,7 +59,7 @@ class PageHinkleyDetector(LearnerDetector):
         super().__init__(
             sensor_ids,
             [_Test(warmup=warmup, delta=delta) for warmup, delta in pairs],
-            label="page-hinkley/1",
+            label="page-hinkley/2",
             block=np.clip(given["warmup"] // 16, 1, _MOST_BLOCK).astype(np.int64),
             budget=given["budget"],
         )

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from models.parameter import Parameter
 from models.streaming.frame import ChartDetector
+from models.streaming.learning import Uses
 from models.streaming.state import COMMON, Column, Rows, Setting, Settings, Table
 
 __all__ = ["PARAMETERS", "SeasonalDetector"]
@@ -30,7 +31,7 @@ _DOUBT_DAY = 0.25
 
 
 class SeasonalDetector(ChartDetector):
-    """Both charts of `ChartDetector` on what the time of day and week (UTC) leaves over.
+    """EWMA chart and CUSUM of `ChartDetector` on what the time of day and week (UTC) leaves over.
 
     A profile of the 168 hours of the week is learned, each the mean of how far from the level the sensor was, and
     read with a straight line between the middles of hours. An hour seldom seen yet is drawn towards the same hour
@@ -48,7 +49,9 @@ class SeasonalDetector(ChartDetector):
     def __init__(self, sensor_ids: npt.NDArray[np.int32], **settings: Setting) -> None:
         given = {"warmup_h": PARAMETERS["warmup_h"].default} | settings
         # Half a warm-up, so that of the default week every hour of the day has come by three times.
-        super().__init__(sensor_ids, given, label="seasonal/1", baseline=_HoursOfWeek(), probe=0.5)
+        super().__init__(
+            sensor_ids, given, label="seasonal/2", uses=Uses(spread=False), baseline=_HoursOfWeek(), probe=0.5
+        )
 
 
 class _HoursOfWeek:

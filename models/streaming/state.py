@@ -70,8 +70,14 @@ class Rows:
     level: Column
     deviation: Column
     """mean absolute deviation of readings from the level, in the sensor's unit"""
+    ripple: Column
+    """the same of readings from where the chart was before them"""
     wander: Column
-    """the same of the means of blocks"""
+    """the same of the means of blocks from the level"""
+    wandering: Column
+    """how much more the mean of many readings varies than if they were independent"""
+    clinging: Column
+    """successive blocks that say as much as an independent one"""
     interval: Column
     """µs between readings"""
     resolution: Column
@@ -100,23 +106,35 @@ class Rows:
     rise_ceiling: Column
     """the CUSUM goes no higher, so that it comes down soon after a fault"""
     fall_ceiling: Column
+    spread: Column
+    """EWMA of the magnitudes of ripples above the usual one, in sigmas of ripples"""
+    ripple_share: Column
+    """`SPREAD_SMOOTHING` over the sigma of ripples, which is in sigmas of deviations"""
+    ripple_most: Column
+    """ripples beyond it go into the spread as this"""
     chart_peak: Column
     """largest magnitude of the chart in this block"""
     cusum_peak: Column
+    spread_peak: Column
     unknown: Column
     """readings of this block of which the baseline said nothing"""
     sum: Column
     """of the deviations to be learned of this block, in sigmas"""
     sum_abs: Column
+    sum_ripple: Column
+    """of the ripples to be learned, as they go into the spread"""
     chart_limit: Column
     """in sigmas of the chart"""
     cusum_limit: Column
+    spread_limit: Column
     chart_share: Column
     """1 / limit, of the chart in sigmas of readings; 0: not used; NaN: warming up"""
     cusum_share: Column
+    spread_share: Column
     chart_anchor: Column
     """limit at the end of the warm-up"""
     cusum_anchor: Column
+    spread_anchor: Column
     level_anchor: Column
     """NaN until level and scale have settled"""
     level_probed: Column

@@ -14,7 +14,7 @@ UPDATE rule SET retired_at = CASE WHEN name = ANY ($1::text[]) THEN NULL ELSE no
 TRUNCATE alarm, alarm_event, evaluation_journal, evaluation_checkpoint CASCADE
 
 -- name: insert_detectors
--- $1: how many sensors an asset has; every sensor has the default detector, every asset the default one of assets.
+-- $1: how many sensors an asset has; what `detectors: auto` makes, but for the rules.
 WITH groups AS (
     SELECT (row_number() OVER (ORDER BY name) - 1) / $1 AS place, id, name, asset_id FROM sensor WHERE kind = 'measured'
 ), machine AS (
@@ -28,7 +28,7 @@ WITH groups AS (
 )
 INSERT INTO sensor (name, asset_id, kind, computed, source_id)
 SELECT name || '.' || computed, asset_id, 'derived', computed, id
-FROM groups, unnest(ARRAY['score', 'contribution']) AS computed
+FROM groups, unnest(ARRAY['score', 'contribution', 'sensor_fault']) AS computed
 UNION ALL
 SELECT name || '.anomaly', id, 'derived', 'anomaly', NULL FROM machine
 
@@ -37,6 +37,8 @@ SELECT name || '.anomaly', id, 'derived', 'anomaly', NULL FROM machine
 WITH sensors AS (
     UPDATE sensor SET detector = CASE WHEN $1::boolean THEN jsonb_build_object('kind', 'auto', 'parameters', $2::jsonb) END
     WHERE kind = 'measured'
+), faults AS (
+    UPDATE sensor SET retired_at = CASE WHEN $1::boolean THEN NULL ELSE now() END WHERE computed = 'sensor_fault'
 )
 UPDATE asset SET retired_at = CASE WHEN $1::boolean THEN NULL ELSE now() END WHERE name LIKE 'bench-machine-%'
 

@@ -39,14 +39,15 @@ def test_an_outlier_in_the_warm_up_hardly_counts() -> None:
     assert np.abs(scores_of(spoilt)[400:] - scores_of(clean)[400:]).max() < 0.3
 
 
-def test_one_outlier_is_no_anomaly_and_two_in_a_row_are() -> None:
+def test_two_outliers_are_no_anomaly_and_three_in_a_row_are() -> None:
     values = noise(800)
-    values[600] = 881.0
+    values[600:602] = 881.0
     scores = scores_of(values)
-    assert 0.5 < scores[600] < 1
-    assert scores[610:].max() < 0.9
-    values[601] = 881.0
-    assert scores_of(values)[601] >= 1
+    assert 0.3 < scores[600] < 0.7
+    assert 0.7 < scores[601] < 1
+    assert scores[612:].max() < 0.9
+    values[602] = 881.0
+    assert scores_of(values)[602] >= 1
 
 
 def test_one_side_ignores_the_other() -> None:

@@ -74,8 +74,8 @@ def test_false_alarms_of_healthy_assets_keep_to_the_budget(kind: str) -> None:
         warmup_h=np.zeros(assets),
         smoothing=np.full(assets, 0.1),
     )
-    everyone = np.arange(assets)
-    scores = np.stack([charts.step(everyone, row, np.full(assets, every_s))[0] for row in values])[warmup:]
+    charts.pace(np.full(assets, every_s))
+    scores = np.stack([charts.step(np.arange(assets), row)[0] for row in values])[warmup:]
     alarm = scores >= ALARM
     begun = np.count_nonzero(alarm[1:] & ~alarm[:-1])
     years = alarm.size * every_s / YEAR_S

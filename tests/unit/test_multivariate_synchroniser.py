@@ -35,6 +35,15 @@ def test_a_bin_is_the_mean_of_its_readings_and_as_old_as_its_newest() -> None:
     assert samples.time.tolist() == [9 * S]
 
 
+def test_a_bin_is_as_old_as_its_newest_reading_whatever_came_last() -> None:
+    synchroniser = made()
+    synchroniser.take(readings((8, 1, 2.0), (1, 2, 7.0)))
+    synchroniser.take(readings((5, 1, 4.0)))
+    samples = synchroniser.take(readings((10, 1, 0.0), (10, 2, 0.0)))
+    assert told(samples.value) == [[3.0, 7.0]]
+    assert samples.time.tolist() == [8 * S]
+
+
 def test_a_bin_waits_for_all_sensors_but_not_for_ever() -> None:
     synchroniser = made()
     assert synchroniser.take(readings((1, 1, 2.0), (1, 2, 5.0), (19.9, 1, 3.0))).asset.size == 0

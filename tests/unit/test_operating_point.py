@@ -120,8 +120,8 @@ def test_what_goes_apart_while_a_machine_changes_may_do_so_whenever_it_changes()
     for place, apart in zip(level, (level - slow) * random.standard_normal(level.size), strict=True):
         state.smooth[:] = [[place, apart]]
         operating_point.note(state, smoothing)
-    state.independent[:] = 200.0
-    operating_point.settle(state, np.array([[-1.0, 0.0]]), state.mean)
+    state.first_sigma[:] = 1.0
+    operating_point.settle(state, np.array([[-1.0, 0.0]]), state.mean, np.full((1, 2), 200.0))
     many = np.full(1, 1e9)
 
     def factor(place: float) -> float:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from models import kinds
 from models.streaming.context import ContextTwins
@@ -36,7 +37,7 @@ def test_a_seasonal_baseline_sees_what_the_rhythm_hides() -> None:
     rhythm = 5.0 * np.sin(2 * np.pi * minutes / DAY) + weekend
     values = 50.0 + rhythm + np.random.default_rng(5).normal(0.0, 1.0, count)
     fault = 24 * DAY
-    values[fault:] += 3.0
+    values[fault:] += 4.0
     batch = ReadingBatch.of(minutes * MINUTE, np.ones(count), values)
     # Weekends differ: the first half of the warm-up has to hold a whole week.
     two_weeks = {"warmup_h": 336.0}
@@ -78,6 +79,44 @@ def test_at_a_speed_never_seen_there_is_no_score() -> None:
     scores = conditioned(ReadingBatch.of(batch.time, batch.sensor_id, value))
     assert np.isfinite(scores[-500:-200]).mean() > 0.95
     assert np.isnan(scores[-200:-150]).all(), "until it is learned"
+
+
+def loaded(count: int, sensors: int, *, keeps: float) -> tuple[ReadingBatch, npt.NDArray[np.bool_]]:
+    """Noise that wanders on what a load makes of a level, a reading a quarter of an hour; twins among it."""
+    random = np.random.default_rng(3)
+    noise = random.standard_normal((sensors, count))
+    noise = lfilter([np.sqrt(1 - keeps**2)], [1, -keeps], noise, axis=1)
+    loads = np.repeat(random.uniform(40, 80, (sensors, count // 12)), 12, axis=1)
+    ids = np.repeat(np.arange(sensors), count)
+    time = np.tile(np.arange(count) * 15 * MINUTE, sensors)
+    readings = ReadingBatch.of(time, ids, (50 + 0.15 * loads + noise).ravel())
+    batch = ReadingBatch.concat([readings, ReadingBatch.of(time, ~ids, loads.ravel())]).sorted()
+    return batch, batch.sensor_id >= 0
+
+
+def test_noise_that_wanders_is_no_anomaly_at_any_load() -> None:
+    # Six hours; 40 sensors for 24 days after the warm-up, for which 0.05 false alarms are budgeted.
+    batch, own = loaded(30 * 96, 40, keeps=np.exp(-1 / 24))
+    scores = kinds.build("conditioned", [(sensor, {}) for sensor in range(40)]).score(batch)[own].reshape(40, -1)
+    assert (scores >= 1).any(axis=1).sum() <= 2
+    assert np.isfinite(scores[:, -960:]).mean() > 0.8
+
+
+def test_a_load_is_known_after_six_stays_if_the_sensor_wanders_and_not_after_a_long_one() -> None:
+    batch, own = loaded(30 * 96, 10, keeps=np.exp(-1 / 96))
+    value = batch.value.copy()
+    day = (batch.time // (15 * MINUTE)) // 96
+    # From the 15th day on a new load, first for half a day, then for an hour of each day.
+    hour = (batch.time // (60 * MINUTE)) % 24
+    new = ((day == 15) & (hour < 12)) | ((day > 15) & (hour == 0))
+    value[new & ~own] = 100.0
+    value[new & own] += 0.15 * 40
+    scores = kinds.build("conditioned", [(sensor, {}) for sensor in range(10)]).score(
+        ReadingBatch.of(batch.time, batch.sensor_id, value)
+    )
+    known = np.isfinite(scores)
+    assert not known[new & own & (day < 18)].any()
+    assert known[new & own & (day > 26)].mean() > 0.8
 
 
 def test_without_a_context_there_is_no_score_and_nothing_is_learned() -> None:

@@ -6,7 +6,8 @@ import pytest
 from scipy.signal import lfilter
 
 from models.streaming.auto import AutoDetector
-from models.streaming.limits import BLOCKS, BlockMaxima, cusum_floor, gaussian_floor
+from models.streaming.learning import SPREAD_SIGMA, SPREAD_SMOOTHING
+from models.streaming.limits import BLOCKS, BlockMaxima, cusum_floor, gaussian_floor, spread_floor
 from telemetry.batch import ReadingBatch
 
 Values = npt.NDArray[np.float64]
@@ -51,6 +52,40 @@ def test_floors_are_those_of_independent_normal_noise() -> None:
     assert cusum_floor(np.array([1 / 469]), np.array([0.5]))[0] == pytest.approx(5.0, abs=0.1)
 
 
+def test_the_spread_has_the_tail_of_normal_noise() -> None:
+    magnitudes = np.abs(np.random.default_rng(4).standard_normal((2_000, 500))) - np.sqrt(2 / np.pi)
+    spread = np.asarray(lfilter([SPREAD_SMOOTHING], [1, SPREAD_SMOOTHING - 1], magnitudes, axis=1))[:, 100:]
+    assert spread.std() == pytest.approx(SPREAD_SIGMA, rel=0.02)
+    floor = float(spread_floor(np.array([1e-4]))[0])
+    assert (spread > floor * SPREAD_SIGMA).mean() == pytest.approx(1e-4, rel=0.5)
+    assert (spread > float(gaussian_floor(np.array([2e-4]))[0]) * SPREAD_SIGMA).mean() > 2e-4
+
+
+def wanders(values: Values) -> tuple[float, float]:
+    """Means over sensors (rows), each of 30 blocks of 50 readings."""
+    maxima = BlockMaxima(len(values))
+    every = np.arange(len(values))
+    maxima.reset(every, np.full(len(values), 50))
+    for block in np.split(values, 30, axis=1):
+        maxima.add(every, block.max(axis=1), np.full(len(values), 50.0), block.sum(axis=1))
+    found, alike = maxima.wandering(every)
+    return float(found.mean()), float(alike.mean())
+
+
+def test_how_much_readings_wander_is_the_long_run_variance_of_their_means() -> None:
+    noise = np.random.default_rng(9).standard_normal((300, 1_500))
+    assert wanders(noise) == pytest.approx((1.0, 1.0), abs=0.3)
+    # (1 + phi) / (1 - phi) of an AR(1) process.
+    slow = lfilter([np.sqrt(1 - 0.95**2)], [1, -0.95], noise, axis=1)
+    found, alike = wanders(np.asarray(slow))
+    assert found == pytest.approx(39.0, rel=0.2)
+    assert alike > 1.2
+    # A cycle of four blocks comes back to where it was: its blocks, in any order, would give five times as much.
+    found, alike = wanders(3 * np.sin(np.arange(1_500) * 2 * np.pi / 200) + noise)
+    assert found < 0.2 * 50 * (3 * 0.9) ** 2 / 2
+    assert alike == 1
+
+
 DAY_S, STEP_S = 86_400, 60
 SENSORS, DAYS = 20, 12
 
@@ -70,6 +105,7 @@ def daily() -> Values:
     [
         pytest.param(lambda: wandering(0.0), 2.0, id="white"),
         pytest.param(lambda: wandering(0.9), 2.0, id="wandering for ten minutes"),
+        pytest.param(lambda: wandering(np.exp(-1 / 360)), 1.5, id="wandering for a quarter of the warm-up"),
         pytest.param(lambda: np.round(wandering(0.5)), 2.0, id="a digit of a sigma"),
         pytest.param(daily, 2.0, id="with the day"),
     ],
