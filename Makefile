@@ -1,6 +1,8 @@
 # Needs only Python >= 3.11, make and git: every target sets itself up in .venv first.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# Images of Python set it: each of hundreds of started engines would compile all of its modules.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 UV_VERSION := 0.13.8
 UV := $(BIN)/uv --quiet
@@ -35,17 +37,12 @@ demo: setup ## broker + database + simulated plant + engine; ends by itself with
 test: setup-dev ## the tests
 	$(BIN)/python -m pytest -m "not slow and not clean_clone" -n 2 --dist worksteal
 
-# What speaks to brokers and people, and is the same on every edition.
-NOT_OF_THE_STORE := $(addsuffix .py,alarm_complaints analysis backtest disk lost_connection alarms_cli alarms_in_the_engine api api_alarms api_commands \
-	api_devices api_models apply commits_under_way devices door engine quarantine query_plans rules_store scheduler \
-	workorder_bridge \
-	apply_models bench bench_detect broker_security computed devices_cli embedded evaluate_cli evaluate_replay \
-	evaluate_stored gateways mqtt_source registry rules_cli training \
-	no_loss sensor_findings simulators_mqtt sparkplug_session)
+# Where the editions differ: tables of readings and waveforms, rollups, their retention, and the way from one to another.
+OF_THE_STORE := $(patsubst %,tests/integration/test_%.py,alarm_migration api_series dashboard_sql editions exchange \
+	models_migration ranges retention rollup_kills rollups state_rollup storage_bench store upgrade waveforms)
 # Whole files to a worker: the workers share one server, and a file may look for what its tests left there.
 test-editions: setup-dev ## the store's tests on PRECURSOR_TEST_DSN's server, else on Debian's TimescaleDB Apache
-	.ci/timescaledb $(BIN)/python -m pytest tests/integration -m "not slow" -n 2 --dist loadfile --timeout 600 \
-		$(addprefix --ignore=tests/integration/test_,$(NOT_OF_THE_STORE))
+	.ci/timescaledb $(BIN)/python -m pytest $(OF_THE_STORE) -m "not slow" -n 2 --dist loadfile --timeout 600
 
 test-clean-clone: setup-dev ## `make demo` on a clean clone, installation included
 	$(BIN)/python -m pytest -m clean_clone

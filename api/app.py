@@ -4,9 +4,6 @@ That is: the status of a work order, what is done about alarms, what is known of
 kept aside.
 """
 
-from importlib.resources import files
-
-from alembic.script import ScriptDirectory
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
@@ -32,6 +29,7 @@ from api import (
 from api.database import PoolSource
 from api.health import EngineStatus
 from api.quarantine import Releaser
+from telemetry import schema
 
 __all__ = ["create_app"]
 
@@ -80,7 +78,7 @@ def create_app(
     app.state.pool = pool
     app.state.engine_status = engine_status
     app.state.release = release
-    app.state.newest_revision = newest_revision or _newest_revision()
+    app.state.newest_revision = newest_revision or schema.newest_revision()
     rooms = (
         assets, sensors, series, values, waveforms, alarms, models, work_orders, kpis, ledger,
         devices, commands, quarantine, health,
@@ -97,7 +95,3 @@ def create_app(
 
     problems.register(app)
     return app
-
-
-def _newest_revision() -> str | None:
-    return ScriptDirectory(str(files("telemetry") / "migrations")).get_current_head()

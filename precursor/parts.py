@@ -6,13 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from ingest.limits import DoorLimits
-from ingest.mqtt import MqttOptions
-from ingest.sparkplug.host import HostLimits
-from ingest.sparkplug.state import HostMode
-from precursor.edge_link import HostOptions
+from ingest.mqtt_options import MqttOptions
 from precursor.embedded import embedded_broker, embedded_database, running_broker
-from precursor.engine import EngineOptions
-from precursor.session import SessionOptions
 from precursor.settings import CompressionSettings, RetentionSettings, Settings
 from telemetry.errors import ConfigurationError
 from telemetry.retention import Policy
@@ -21,8 +16,8 @@ from telemetry.series import SeriesClass
 __all__ = [
     "broker",
     "database",
+    "door_limits",
     "echo_topic",
-    "engine_options",
     "mqtt_options",
     "reachable_broker",
     "retention_policy",
@@ -88,37 +83,15 @@ def mqtt_options(settings: Settings, host: str, port: int) -> MqttOptions:
     )
 
 
-def engine_options(settings: Settings) -> EngineOptions:
-    """The settings of batching and evaluation."""
-    kept = settings.retention.readings_days
-    return EngineOptions(
-        batch_messages=settings.ingest.batch_messages,
-        batch_bytes=settings.ingest.batch_bytes,
-        batch_wait_s=settings.ingest.batch_wait_s,
-        session=SessionOptions(
-            limits=DoorLimits(
-                max_payload_bytes=settings.ingest.max_payload_bytes,
-                max_waveform_bytes=settings.ingest.max_waveform_bytes,
-                max_sparkplug_bytes=settings.ingest.max_sparkplug_bytes,
-                earliest=settings.ingest.earliest,
-                max_future_s=settings.ingest.max_future_s,
-                max_age_s=None if kept is None else kept * 86_400.0,
-            ),
-            lateness_s=settings.evaluation.lateness_s,
-            align_s=settings.evaluation.align_s,
-            report_s=settings.evaluation.score_every_s,
-            settle_s=settings.evaluation.settle_s,
-            silence_s=settings.evaluation.silence_s,
-            tell_within_s=settings.evaluation.tell_within_s,
-            host=HostOptions(
-                host_id=settings.sparkplug.host_id,
-                mode=HostMode(settings.sparkplug.mode),
-                limits=HostLimits(
-                    reorder_s=settings.sparkplug.reorder_s,
-                    rebirth_interval_s=settings.sparkplug.rebirth_interval_s,
-                ),
-            ),
-        ),
+def door_limits(settings: Settings) -> DoorLimits:
+    """What readings the engine, an import and a release let in."""
+    return DoorLimits(
+        max_payload_bytes=settings.ingest.max_payload_bytes,
+        max_waveform_bytes=settings.ingest.max_waveform_bytes,
+        max_sparkplug_bytes=settings.ingest.max_sparkplug_bytes,
+        earliest=settings.ingest.earliest,
+        max_future_s=settings.ingest.max_future_s,
+        max_age_s=None if settings.retention.readings_days is None else settings.retention.readings_days * 86_400.0,
     )
 
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 import asyncpg
-import sqlalchemy.exc
+import psycopg
 
 from precursor import parts
 from precursor.embedded import has_embedded_database
@@ -59,15 +59,17 @@ def migrate(dsn: str) -> tuple[schema.SchemaState, schema.SchemaState]:
     before = inspect(dsn)
     if before.current:
         return before, before
+    import sqlalchemy.exc  # noqa: PLC0415 - only who migrates pays for it, see `telemetry.schema`
+
     try:
         schema.migrate(dsn)
     except sqlalchemy.exc.ProgrammingError as error:
         raise ConfigurationError(
-            f"the database does not let us make its tables: {_first_line(error)};"
+            f"the database does not let us make its tables: {_first_line(error.orig)};"
             " this needs a user who owns the database"
         ) from error
     except sqlalchemy.exc.OperationalError as error:
-        raise DatabaseUnavailableError(f"the database went away: {_first_line(error)}") from error
+        raise DatabaseUnavailableError(f"the database went away: {_first_line(error.orig)}") from error
     return before, schema.inspect(dsn)
 
 
@@ -81,10 +83,12 @@ def inspect(dsn: str) -> schema.SchemaState:
     asyncio.run(_knock(dsn))
     try:
         state = schema.inspect(dsn)
-    except sqlalchemy.exc.ProgrammingError as error:
+    except psycopg.ProgrammingError as error:
         raise ConfigurationError(
             f"the database does not let us look: {_first_line(error)}; this needs a user with rights on its tables"
         ) from error
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(f"the database went away: {_first_line(error)}") from error
     # Revisions are numbered with leading zeros.
     if state.revision is not None and state.revision > state.newest:
         raise ConfigurationError(
@@ -94,8 +98,8 @@ def inspect(dsn: str) -> schema.SchemaState:
     return state
 
 
-def _first_line(error: sqlalchemy.exc.DBAPIError) -> str:
-    return str(error.orig).strip().split("\n", 1)[0]
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().split("\n", 1)[0]
 
 
 async def _knock(dsn: str) -> None:

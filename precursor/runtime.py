@@ -8,17 +8,13 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 
-import asyncpg
 import structlog
-import uvicorn
 
-from api.app import create_app
 from ingest.mqtt import MqttOptions, MqttSource
 from precursor import parts
 from precursor.analysis.process import AnalysisOptions, run_analysis_process
 from precursor.engine import Engine
-from precursor.release import releaser
-from precursor.scheduler import Scheduler, connectors
+from precursor.engine_settings import engine_options
 from precursor.settings import Settings
 from telemetry import database
 from telemetry.errors import ConfigurationError, DatabaseUnavailableError, TransientError
@@ -55,14 +51,6 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers of its own: stopping is the runtime's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def run(
     settings: Settings,
     *,
@@ -84,7 +72,7 @@ async def run(
     """
     engine = None
     if mqtt is not None:
-        engine = Engine(dsn=dsn, source=MqttSource(mqtt), options=parts.engine_options(settings))
+        engine = Engine(dsn=dsn, source=MqttSource(mqtt), options=engine_options(settings))
     failures: list[Exception] = []
 
     async def watched(part: Coroutine[object, object, None]) -> None:
@@ -100,7 +88,9 @@ async def run(
         stop = opened.enter_context(stop_on_signals())
         async with asyncio.TaskGroup() as group:
             if listener is not None:
-                group.create_task(watched(_serve(settings, listener, dsn, engine, stop)), name="api")
+                from precursor.http_server import serve  # noqa: PLC0415 - an engine alone needs no web framework (0.5 s)
+
+                group.create_task(watched(serve(settings, listener, dsn, engine, stop)), name="api")
             await watched(_prepared(prepare, stop))
             if not stop.is_set() and engine is not None:
                 await watched(_say_without_plant(dsn))
@@ -147,6 +137,8 @@ async def _say_without_plant(dsn: str) -> None:
 
 
 async def _schedule(settings: Settings, dsn: str, stop: asyncio.Event) -> None:
+    from precursor.scheduler import Scheduler, connectors  # noqa: PLC0415 - nor an HTTP client and what trains models
+
     async with connectors(settings) as told:
         await Scheduler(dsn, told, parts.retention_policy(settings), settings.models).run(stop)
 
@@ -172,28 +164,3 @@ def _listen(host: str, port: int) -> socket.socket:
         if isinstance(error, socket.gaierror):
             said = f"the HTTP interface cannot listen on {host}:{port}: {error.strerror}"
         raise ConfigurationError(f"{said}; check PRECURSOR_API__HOST and PRECURSOR_API__PORT") from error
-
-
-async def _serve(
-    settings: Settings, listener: socket.socket, dsn: str, engine: Engine | None, stop: asyncio.Event
-) -> None:
-    status = None if engine is None else engine.status
-    # No connection is needed to start: a database that is away is the readiness check's to tell.
-    async with asyncpg.create_pool(dsn, min_size=0, max_size=8, server_settings=database.SESSION) as pool:
-        config = uvicorn.Config(
-            create_app(pool, engine_status=status, release=releaser(parts.engine_options(settings).session.limits)),
-            log_level="warning",
-            lifespan="off",
-            access_log=False,
-            # A client that reads slowly, or never ends its request, does not keep the engine from stopping.
-            timeout_graceful_shutdown=5,
-        )
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
-        host, port = listener.getsockname()[:2]
-        _log.info("api_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/docs")
-        stopped = asyncio.create_task(stop.wait(), name="api stop")
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        stopped.cancel()
-        await serving

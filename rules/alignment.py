@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from rules.definition import Rule
 from rules.instances import NEVER
@@ -64,6 +62,9 @@ def groups_of(rules: Sequence[Rule]) -> list[frozenset[int]]:
     sensors = sorted(frozenset().union(*joined))
     if not sensors:
         return []
+    from scipy.sparse import coo_array  # noqa: PLC0415 - 0.2 s, and many plants have no sensors looked at together
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - the same
+
     place = {sensor: position for position, sensor in enumerate(sensors)}
     edges = [(place[min(ids)], place[sensor]) for ids in joined for sensor in ids]
     rows, columns = np.array(edges, np.intp).T

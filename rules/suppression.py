@@ -8,8 +8,6 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from rules.alignment import relations_of
 from rules.definition import Rule
@@ -307,6 +305,9 @@ def _circles(parents: Mapping[int, Collection[int]], groups: Iterable[Collection
         edges += pairwise([place[id_] for id_ in (*group, next(iter(group)))])
     if not edges:
         return {}
+    from scipy.sparse import coo_array  # noqa: PLC0415 - 0.2 s, and few plants have rules that suppress others
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - the same
+
     rows, columns = np.array(edges, np.intp).T
     graph = coo_array((np.ones(rows.size, np.int8), (rows, columns)), shape=(len(place), len(place)))
     _, labels = connected_components(graph, directed=True, connection="strong")

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import asyncpg
 import numpy as np
-import pandas as pd
 
 from telemetry.batch import ReadingBatch, Time, to_datetime, to_micros
 from telemetry.buckets import Count, Resolution, Value, read_sums
@@ -14,6 +13,9 @@ from telemetry.gaps import Sightings, silent_after
 from telemetry.quality import usable
 from telemetry.ranges import read_neighbours, read_readings
 from telemetry.resolution import source_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Manner", "align"]
 
@@ -34,7 +36,7 @@ async def align(
     *,
     stale_after: timedelta | None = None,
     on_change: Collection[str] = (),
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A row for `begin`, `begin + step` ... before `end`, a column a sensor, float64 in the sensor's unit.
 
     - `last`: the value that held at the row's time: that of the last reading at or before it.
@@ -80,6 +82,8 @@ async def align(
             limit = stale_after or silent_after(usual) or timedelta.max
             edges = around.take(around.sensor_id == sensor_id)
             columns[name] = place(ReadingBatch.concat([readings, edges]).sorted(), grid, limit)
+    import pandas as pd  # noqa: PLC0415 - half a second of every start of an engine, which never asks for a table
+
     index = pd.DatetimeIndex(grid.view("datetime64[us]"), tz="UTC", name="time")
     return pd.DataFrame(columns, index=index, columns=list(sensors))
 

@@ -2,20 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psycopg
-import sqlalchemy
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.pool import NullPool
 
 from telemetry.editions import detect
 from telemetry.errors import DatabaseUnavailableError
 
-__all__ = ["SchemaState", "downgrade", "inspect", "migrate"]
+__all__ = ["SchemaState", "downgrade", "inspect", "migrate", "newest_revision"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # Two engines started at once must not both migrate; any constant will do, it only has to be ours.
@@ -42,25 +36,29 @@ class SchemaState:
         return self.revision == self.newest
 
 
-def _engine(dsn: str) -> sqlalchemy.Engine:
-    def connect() -> psycopg.Connection[Any]:
-        try:
-            return psycopg.connect(dsn)
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(f"the database does not answer: {error}") from error
-
-    return sqlalchemy.create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+def newest_revision() -> str:
+    """The revision this program needs. Revisions are numbered with leading zeros, and their files begin with them."""
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    return config
+def _connect(dsn: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(dsn)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(f"the database does not answer: {error}") from error
 
 
 def _run(dsn: str, to: str) -> None:
-    config = _config()
-    engine = _engine(dsn)
+    # Half a second of every start, for what is done once a release: whoever only looks goes without them.
+    import sqlalchemy  # noqa: PLC0415 - see above
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: _connect(dsn), poolclass=sqlalchemy.pool.NullPool
+    )
     with engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
         connection.commit()
@@ -96,22 +94,22 @@ def inspect(dsn: str) -> SchemaState:
 
     Raises:
         DatabaseUnavailableError: nothing answers at `dsn`.
+        psycopg.Error: this role may not look.
     """
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    assert newest is not None
-    with _engine(dsn).connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
-        driver = cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)
-        edition = detect(driver)
-        row = driver.execute(
-            "SELECT current_setting('server_version'),"
+    with _connect(dsn) as connection:
+        edition = detect(connection)
+        row = connection.execute(
+            "SELECT current_setting('server_version'), to_regclass('alembic_version') IS NOT NULL,"
             " (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')"
         ).fetchone()
         assert row is not None
+        server, migrated, edition_version = row
+        # Alembic keeps one row; none after the last migration was taken back.
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchone() if migrated else None
         return SchemaState(
-            server=row[0],
+            server=server,
             edition=edition.name,
-            edition_version=row[1] or "",
-            revision=revision,
-            newest=newest,
+            edition_version=edition_version or "",
+            revision=None if revision is None else revision[0],
+            newest=newest_revision(),
         )

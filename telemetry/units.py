@@ -3,11 +3,13 @@
 import math
 import re
 import tokenize
-from functools import lru_cache
-
-import pint
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from telemetry.names import closest
+
+if TYPE_CHECKING:
+    import pint
 
 __all__ = ["Conversion", "UnitError", "check_unit", "conversion", "same_unit"]
 
@@ -35,9 +37,6 @@ _TRAPS = {
     "mbar(g)": ("millibar times gram", "mbar, and say gauge pressure in quantity", ()),
 }
 
-# Pint left this one function without types.
-_ureg: pint.UnitRegistry[float] = pint.application_registry.get()  # type: ignore[no-untyped-call]
-
 Conversion = tuple[float, float]
 """(factor, offset): stored = sent * factor + offset"""
 
@@ -46,16 +45,27 @@ class UnitError(ValueError):
     """A unit that can't be used; the text says why and what would do."""
 
 
+@cache
+def _registry() -> "pint.UnitRegistry[float]":
+    import pint  # noqa: PLC0415 - 0.2 s, and an engine whose devices name no units never asks
+
+    # Pint left this one function without types.
+    registry: pint.UnitRegistry[float] = pint.application_registry.get()  # type: ignore[no-untyped-call]
+    return registry
+
+
 @lru_cache(maxsize=4096)
-def _unit(text: str) -> pint.Unit:
+def _unit(text: str) -> "pint.Unit":
     """Raises: UnitError."""
+    import pint  # noqa: PLC0415 - as in `_registry`
+
     if not text.strip():
-        return _ureg.Unit("")
+        return _registry().Unit("")
     hint = _hint(text)
     if len(text) > _LONGEST or not _UNIT.fullmatch(text):
         raise UnitError(f"{text[:_LONGEST]!r} is no unit pint knows; {_EXAMPLES}{hint}")
     try:
-        return _ureg.Unit(text.strip())
+        return _registry().Unit(text.strip())
     except (pint.PintError, AttributeError, ValueError, AssertionError, TypeError, tokenize.TokenError):
         # Pint lets the errors of its parser through.
         raise UnitError(f"{text!r} is no unit pint knows; {_EXAMPLES}{hint}") from None
@@ -90,12 +100,15 @@ def conversion(sent: str, stored: str) -> Conversion:
     Raises:
         UnitError: one is no unit, they measure different things, or the way is no straight line (dBm to W).
     """
+    import pint  # noqa: PLC0415 - as in `_registry`
+
     source, target = _unit(sent), _unit(stored)
     if source == target:
         return 1.0, 0.0
+    quantity = _registry().Quantity
     try:
         # Far apart, so that the offset takes no digits from the factor.
-        zero, middle, far = (float(_ureg.Quantity(value, source).to(target).magnitude) for value in (0.0, 100.0, 200.0))
+        zero, middle, far = (float(quantity(value, source).to(target).magnitude) for value in (0.0, 100.0, 200.0))
     except pint.PintError as error:
         raise UnitError(f"{sent!r} doesn't convert to {stored!r}: {error}") from None
     except (OverflowError, ZeroDivisionError):
@@ -108,10 +121,10 @@ def conversion(sent: str, stored: str) -> Conversion:
     return factor, offset
 
 
-def _turns(unit: pint.Unit) -> int:
+def _turns(unit: "pint.Unit") -> int:
     """1 for plain frequencies: what turns 50 times a second, 50 Hz, makes 3000 rpm, where pint sees 50 radians."""
     angular = any(word in str(unit) for word in ("revolution", "turn", "radian", "degree"))
-    return int(unit.dimensionality == _ureg.Unit("hertz").dimensionality and not angular)
+    return int(unit.dimensionality == _registry().Unit("hertz").dimensionality and not angular)
 
 
 def same_unit(one: str, other: str) -> bool:

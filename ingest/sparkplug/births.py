@@ -11,11 +11,12 @@ from ingest.sparkplug.metric import BD_SEQ, Metric, definition_of
 from ingest.sparkplug.node import Device
 from ingest.sparkplug.payload import Payload, PayloadMetric, Template
 from ingest.sparkplug.readings import flaw_of_name, read_metric
+from ingest.sparkplug.sequence import SEQ_MODULUS
 from ingest.sparkplug.taken import Taken
 from ingest.sparkplug.values import UnfitValueError, parts_of
 from telemetry.quality import Quality
 
-__all__ = ["SelfDescription", "introduce", "self_description"]
+__all__ = ["SelfDescription", "bd_seq_of", "introduce", "self_description"]
 
 _COMPOSITE: Final = frozenset(
     {DataType.DATASET, DataType.TEMPLATE, *range(DataType.INT8_ARRAY, DataType.DATETIME_ARRAY + 1)}
@@ -34,6 +35,12 @@ class SelfDescription:
     firmware: str | None = None
     properties: dict[str, bool | float | str] = field(default_factory=dict)
     """all that is not hardware or firmware, fit for JSON in the database"""
+
+
+def bd_seq_of(content: Payload) -> int | None:
+    """The number of the session that a birth or death belongs to; None: it does not say, or says nonsense."""
+    raw = next((sent.raw for sent in content.metrics if sent.name == BD_SEQ), None)
+    return raw if type(raw) is int and raw < SEQ_MODULUS else None
 
 
 def introduce(taken: Taken, device: Device, content: Payload, now_us: int) -> None:

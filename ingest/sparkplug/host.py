@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from ingest.reasons import RejectReason
 from ingest.registry import DeviceStatus
 from ingest.sessions import MetricRow, NodeRow
-from ingest.sparkplug.births import introduce, self_description
+from ingest.sparkplug.births import bd_seq_of, introduce, self_description
 from ingest.sparkplug.commands import rebirth_request
-from ingest.sparkplug.metric import BD_SEQ, Metric
+from ingest.sparkplug.metric import Metric
 from ingest.sparkplug.node import Device, Node
 from ingest.sparkplug.nodes import Changes, Nodes
 from ingest.sparkplug.payload import Payload, PayloadError, PayloadMetric, decode_payload
-from ingest.sparkplug.quick import LATEST_MS, Quick, read_quickly
+from ingest.sparkplug.quick import LATEST_MS, read_quickly, remember_live
 from ingest.sparkplug.readings import read_metric
 from ingest.sparkplug.sequence import SEQ_MODULUS
 from ingest.sparkplug.state import HostMode
@@ -92,7 +92,7 @@ class SparkplugHost:
             plain=quick.plain,
         )
         if quick.historical:
-            _remember_live(quick)
+            remember_live(quick)
         else:
             for metric, time, value in zip(quick.metrics, quick.times, quick.values, strict=True):
                 if time >= metric.time:
@@ -207,7 +207,7 @@ class SparkplugHost:
 
     def _node_is_born(self, topic: Topic, content: Payload, now_us: int, taken: Taken) -> None:
         node = self._nodes.node(topic.node_path)
-        bd_seq = _bd_seq_of(content)
+        bd_seq = bd_seq_of(content)
         if bd_seq is None:
             taken.notes.append(f"{node.path}: the birth has no bdSeq, so that any death will count")
         if bd_seq is None or bd_seq != node.bd_seq:
@@ -252,7 +252,7 @@ class SparkplugHost:
         if node is None or node.own.status is DeviceStatus.OFFLINE:
             self.counts["death_again"] += 1
             return
-        if node.bd_seq is not None and _bd_seq_of(content) != node.bd_seq:
+        if node.bd_seq is not None and bd_seq_of(content) != node.bd_seq:
             self.counts["death_of_another_session"] += 1
             taken.notes.append(f"{node.path}: a death of another session than {node.bd_seq} does not count")
             return
@@ -367,15 +367,6 @@ class SparkplugHost:
             commands.append(rebirth_request(node.path, now_us))
 
 
-def _remember_live(quick: Quick) -> None:
-    """The last values where some of a message are not live."""
-    past = set(quick.historical)
-    for position, (metric, time, value) in enumerate(zip(quick.metrics, quick.times, quick.values, strict=True)):
-        if position not in past and time >= metric.time:
-            metric.time = time
-            metric.value = value
-
-
 def _content(taken: Taken, payload: bytes) -> Payload | None:
     """The payload taken apart; None: it cannot be, and the message is refused."""
     if not payload:
@@ -391,12 +382,6 @@ def _content(taken: Taken, payload: bytes) -> Payload | None:
         return None
     taken.sent_ms = content.timestamp_ms
     return content
-
-
-def _bd_seq_of(content: Payload) -> int | None:
-    """The number of the session that a birth or death belongs to; None: it does not say, or says nonsense."""
-    raw = next((sent.raw for sent in content.metrics if sent.name == BD_SEQ), None)
-    return raw if type(raw) is int and raw < SEQ_MODULUS else None
 
 
 def _micros(stamp_ms: int | None, now_us: int) -> int:

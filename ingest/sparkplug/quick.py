@@ -19,7 +19,7 @@ from ingest.sparkplug.payload import PayloadError, decode_properties
 from ingest.sparkplug.schema import WireColumns, WireFrames
 from ingest.sparkplug.values import UnfitValueError, quality_of
 
-__all__ = ["LATEST_MS", "Quick", "read_quickly"]
+__all__ = ["LATEST_MS", "Quick", "read_quickly", "remember_live"]
 
 LATEST_MS: Final = (2**63 - 1) // 1000
 """the last millisecond whose microseconds fit into 64 bits"""
@@ -75,6 +75,15 @@ def read_quickly(data: bytes, by_alias: Mapping[int, Metric], by_name: Mapping[b
         return Quick(sent_ms, seq, metrics, times, values, qualities, historical, plain)
     except (DecodeError, KeyError, UnicodeDecodeError, _NotPlainError, DatatypeError, PayloadError, UnfitValueError):
         return None
+
+
+def remember_live(quick: Quick) -> None:
+    """Keep the last values of a message some of which are not live."""
+    past = set(quick.historical)
+    for position, (metric, time, value) in enumerate(zip(quick.metrics, quick.times, quick.values, strict=True)):
+        if position not in past and time >= metric.time:
+            metric.time = time
+            metric.value = value
 
 
 def _has_more(columns: Any) -> bool:

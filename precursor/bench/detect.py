@@ -7,7 +7,6 @@ from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
-from precursor import parts
 from precursor.bench.backtest import BACKTEST_FULL, BACKTEST_QUICK, BACKTEST_STEPS, BacktestSizes, bench_backtest
 from precursor.bench.end_to_end import EndToEnd
 from precursor.bench.evaluations import EVALUATION_STEPS, measure_evaluations
@@ -23,6 +22,7 @@ from precursor.bench.univariate import UNIVARIATE_STEPS, measure_univariate
 from precursor.bench.waveform import WAVEFORM_STEPS, measure_waveform
 from precursor.bench.with_detectors import measure_with_detectors, with_detectors_steps
 from precursor.bench.with_rules import measure_with_rules, with_rules_steps
+from precursor.engine_settings import engine_options
 from precursor.settings import Settings
 from telemetry import database
 
@@ -110,7 +110,7 @@ async def _measure(
                 dsn=on.dsn,
                 connection=connection,
                 mqtt=replace(on.mqtt, client_id=f"{on.mqtt.client_id}-bench"),
-                options=parts.engine_options(on.settings),
+                options=engine_options(on.settings),
                 prefix=prefix,
                 apart=apart,
                 keeps_sessions=on.keeps_sessions,

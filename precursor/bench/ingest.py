@@ -24,6 +24,7 @@ from precursor.bench.sizes import Sizes
 from precursor.bench.storage import STORAGE_STEPS, measure_storage
 from precursor.bench.store import STORE_STEPS, measure_store
 from precursor.engine import EngineOptions
+from precursor.engine_settings import engine_options
 from precursor.settings import Settings
 from telemetry import database
 
@@ -72,7 +73,7 @@ def bench_ingest(settings: Settings, *, stages: Collection[str], sizes: Sizes, w
                 dsn,
                 mqtt,
                 keeps_sessions=keeps_sessions,
-                options=parts.engine_options(private),
+                options=engine_options(private),
                 stages=stages,
                 sizes=sizes,
                 watch=watch,

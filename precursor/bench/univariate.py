@@ -24,8 +24,9 @@ _WARMUP: Mapping[str, float] = {"warmup": 400}
 """readings, else the figures would be those of a detector that only learns"""
 _BATCHES = 10
 """scored in a round"""
-_WARM_BATCHES = 1_000
-"""readings of a sensor before the clock runs: limits are refined ever less often, as in a plant that runs for long"""
+_WARM_BATCHES = 1_300
+"""readings of a sensor before the clock runs: levels have settled after three warm-ups, and limits are refined ever
+less often, as in a plant that runs for long"""
 _NARROW_SENSORS, _NARROW_READINGS = 10, 1_000
 _RIVER_SENSORS = 20
 _RIVER_WARM = 300

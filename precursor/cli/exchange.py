@@ -154,7 +154,7 @@ def import_(
             return await import_readings(
                 connection,
                 table,
-                limits=parts.engine_options(settings).session.limits,
+                limits=parts.door_limits(settings),
                 now=datetime.now(UTC),
                 source=source,
                 timezone=timezone,

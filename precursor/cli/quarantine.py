@@ -130,7 +130,7 @@ def release(
         raise click.UsageError("say which NAME to release, or --all")
     if everything and (sensor is not None or unit is not None):
         raise click.UsageError("--as and --unit are of one NAME")
-    limits = parts.engine_options(read_settings()).session.limits
+    limits = parts.door_limits(read_settings())
 
     async def work(connection: "asyncpg.Connection") -> "list[Released]":
         from precursor.release import release as move

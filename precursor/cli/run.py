@@ -29,18 +29,20 @@ def up(plant: Path | None) -> None:
     Database and broker are embedded, with their data in the data folder, unless settings name real ones. The
     database is brought to the schema this program needs.
     """
-    from precursor.apply import apply
-    from precursor.plantfile.reader import read_plant_file
     from precursor.runtime import run
 
     settings = _prepare()
     if plant is not None:
+        from precursor.plantfile.reader import read_plant_file
+
         read_plant_file(plant)  # a mistake in it is said before anything is started
 
     def prepare(dsn: str) -> None:
         _, state = preflight.migrate(dsn)
         _log.info("schema", revision=state.revision, edition=state.edition)
         if plant is not None:
+            from precursor.apply import apply
+
             click.echo(apply(dsn, plant).as_text())
 
     with parts.database(settings) as dsn, parts.broker(settings) as mqtt:

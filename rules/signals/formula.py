@@ -6,12 +6,13 @@ Nothing in a formula can loop, and nothing is evaluated by Python.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from telemetry.errors import ConfigurationError
 from telemetry.names import closest
+
+if TYPE_CHECKING:
+    import cel
 
 __all__ = ["MAX_LENGTH", "Formula", "check_expression"]
 
@@ -52,6 +53,8 @@ class Formula:
     """
 
     def __init__(self, text: str) -> None:
+        import cel  # noqa: PLC0415 - brings a command line's libraries along (0.4 s); few plants have expressions
+
         if len(text) > MAX_LENGTH:
             raise ConfigurationError(f"the expression has {len(text)} characters; {MAX_LENGTH} are the most: split it")
         _compiled(text)
@@ -171,7 +174,9 @@ def _is_condition(formula: Formula, names: Sequence[str]) -> bool:
     return found.pop()
 
 
-def _compiled(text: str) -> cel.Program:
+def _compiled(text: str) -> "cel.Program":
+    import cel  # noqa: PLC0415 - as in `Formula`
+
     try:
         return cel.compile(text)
     except ValueError as error:

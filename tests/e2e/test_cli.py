@@ -153,8 +153,9 @@ def test_commands_that_look_make_no_database_where_there_is_none(tmp_path: Path)
 
 
 def test_up_waits_for_a_plant_serves_meanwhile_refuses_a_second_one_and_stops_in_order(
-    tmp_path: Path, start: Callable[..., Running], examples: Path
+    tmp_path: Path, start: Callable[..., Running], examples: Path, lay_server: Callable[[Path], None]
 ) -> None:
+    lay_server(tmp_path / "precursor-data")
     port = str(free_port())
     up = start("up", PRECURSOR_API__PORT=port)
     assert "precursor apply" in str(up.wait_for("no_plant_applied")["advice"])
@@ -186,7 +187,10 @@ def test_up_waits_for_a_plant_serves_meanwhile_refuses_a_second_one_and_stops_in
     assert not embedded_parts_run(tmp_path)
 
 
-def test_parts_orphaned_by_a_kill_are_taken_over_and_stopped(tmp_path: Path, start: Callable[..., Running]) -> None:
+def test_parts_orphaned_by_a_kill_are_taken_over_and_stopped(
+    tmp_path: Path, start: Callable[..., Running], lay_server: Callable[[Path], None]
+) -> None:
+    lay_server(tmp_path / "precursor-data")
     killed = start("up", PRECURSOR_API__PORT="0")
     killed.wait_for("engine_listening")
     killed.process.kill()

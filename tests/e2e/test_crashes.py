@@ -117,39 +117,38 @@ def survives_kills(
         assert look(killed_dsn, query) == look(whole_dsn, query)
 
 
-@pytest.mark.timeout(240)
-def test_ten_kills_during_a_replay_lose_nothing_double_nothing_and_change_no_alarm(
+@pytest.mark.parametrize(
+    "kills", [pytest.param(6, id="6"), pytest.param(200, id="200", marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
+def test_kills_during_a_replay_lose_nothing_double_nothing_and_change_no_alarm(
+    kills: int,
     mosquitto: Any,
     new_database: Callable[[], str],
     new_engine: NewEngine,
     recorded_data: Path,
     examples: Path,
 ) -> None:
-    survives_kills(10, mosquitto, new_database, new_engine, recorded_data, examples)
+    survives_kills(kills, mosquitto, new_database, new_engine, recorded_data, examples)
 
 
-@pytest.mark.slow
-def test_two_hundred_kills_during_a_replay_lose_nothing(
+@pytest.mark.parametrize("away_s", [8, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_database_that_is_away_is_waited_for_and_said_once_and_nothing_is_lost(
+    away_s: int,
     mosquitto: Any,
-    new_database: Callable[[], str],
     new_engine: NewEngine,
+    lay_server: Callable[[Path], None],
     recorded_data: Path,
     examples: Path,
-) -> None:
-    survives_kills(200, mosquitto, new_database, new_engine, recorded_data, examples)
-
-
-@pytest.mark.timeout(180)
-def test_a_database_away_for_thirty_seconds_is_waited_for_and_said_once_and_nothing_is_lost(
-    mosquitto: Any, new_engine: NewEngine, recorded_data: Path, examples: Path, request: pytest.FixtureRequest
+    request: pytest.FixtureRequest,
 ) -> None:
     replay = recording(recorded_data, examples)
     expected = replay.summary().readings
-    publishing = Publishing(replay.messages(), mosquitto.port, rate=expected / 35)
+    publishing = Publishing(replay.messages(), mosquitto.port, rate=expected / (away_s + 5))
     # Not below pytest's own folder: that is closed to the user PostgreSQL runs as where we are root.
     data = tempfile.TemporaryDirectory(prefix="precursor-outage-")
     request.addfinalizer(data.cleanup)
     folder = Path(data.name)
+    lay_server(folder)
     with embedded_database(folder) as dsn:
         schema.migrate(dsn)
         apply(dsn, examples / "replay-plant.yaml")
@@ -158,10 +157,11 @@ def test_a_database_away_for_thirty_seconds_is_waited_for_and_said_once_and_noth
         publishing.start()
         time.sleep(3)
     # The last user left: the server is stopped. The engine is told by address and does not count.
-    time.sleep(30)
+    time.sleep(away_s)
     assert engine.process is not None
     assert engine.process.poll() is None, "the engine gave up"
     assert len(engine.events("database_unavailable")) == 1
+    assert publishing.is_alive(), "messages come meanwhile"
     with embedded_database(folder) as dsn:
         publishing.join()
         wait_for(dsn, expected)

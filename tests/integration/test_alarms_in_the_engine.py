@@ -63,7 +63,7 @@ async def running(
     dsn: str, port: int, *, silence_s: float = 60.0, tell_within_s: float | None = None
 ) -> AsyncIterator[Engine]:
     source = MqttSource(MqttOptions(host="127.0.0.1", port=port, client_id="engine"))
-    options = SessionOptions(silence_s=silence_s, tell_within_s=tell_within_s)
+    options = SessionOptions(silence_s=silence_s, align_s=1.0, tell_within_s=tell_within_s)
     engine = Engine(dsn=dsn, source=source, options=EngineOptions(session=options))
     stop = asyncio.Event()
     task = asyncio.create_task(engine.run(stop))

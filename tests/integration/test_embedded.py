@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -57,7 +57,8 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_parts_run_until_the_last_of_their_users_has_left(tmp_path: Path) -> None:
+def test_parts_run_until_the_last_of_their_users_has_left(tmp_path: Path, lay_server: Callable[[Path], None]) -> None:
+    lay_server(tmp_path)
     with another_program(tmp_path) as starter:
         started = running_broker(tmp_path)
         assert started is not None
@@ -75,7 +76,10 @@ def test_parts_run_until_the_last_of_their_users_has_left(tmp_path: Path) -> Non
     assert not alive(broker.pid)
 
 
-def test_parts_of_a_killed_program_are_taken_over_and_stopped_by_the_last_one_out(tmp_path: Path) -> None:
+def test_parts_of_a_killed_program_are_taken_over_and_stopped_by_the_last_one_out(
+    tmp_path: Path, lay_server: Callable[[Path], None]
+) -> None:
+    lay_server(tmp_path)
     with another_program(tmp_path) as killed:
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
@@ -95,7 +99,10 @@ def test_the_database_is_kept_between_runs(tmp_path: Path) -> None:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_a_note_left_by_a_machine_that_was_switched_off_does_not_end_a_stranger(tmp_path: Path) -> None:
+def test_a_note_left_by_a_machine_that_was_switched_off_does_not_end_a_stranger(
+    tmp_path: Path, lay_server: Callable[[Path], None]
+) -> None:
+    lay_server(tmp_path)
     with embedded_database(tmp_path):
         note = (tmp_path / "postgres" / "postmaster.pid").read_text()
     stranger = os.getpid()

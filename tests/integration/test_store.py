@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import Callable
+from importlib.resources import files
 
 import asyncpg
 import numpy as np
 import pytest
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -226,6 +228,18 @@ async def test_equal_rejections_count_up_in_one_row_and_no_text_can_break_the_st
     assert [(r["readings"], r["payload"]) for r in rows] == [(3, b"\0\xff")]
 
 
+def test_the_schema_that_is_needed_is_the_one_alembic_ends_at_and_an_older_one_is_told(
+    new_database: Callable[[], str], unmigrated_dsn: str
+) -> None:
+    needed = schema.newest_revision()
+    assert ScriptDirectory(str(files("telemetry") / "migrations")).get_heads() == [needed]
+    dsn = new_database()
+    schema.downgrade(dsn, "-1")
+    older = schema.inspect(dsn)
+    assert (older.revision, older.newest, older.current) == (f"{int(needed) - 1:04}", needed, False)
+    assert schema.inspect(unmigrated_dsn).revision is None
+
+
 def test_migrations_up_down_up_leave_the_same_schema(new_database: Callable[[], str]) -> None:
     import psycopg
 
@@ -245,6 +259,7 @@ def test_migrations_up_down_up_leave_the_same_schema(new_database: Callable[[], 
     before = look()
     schema.downgrade(dsn)
     assert [row for row in look()[0] if row[0] != "alembic_version"] == []
+    assert schema.inspect(dsn).revision is None
     schema.migrate(dsn)
     assert look() == before
     assert schema.inspect(dsn).current

@@ -138,8 +138,9 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def server_folder(folder: Path) -> Path:
+def server_folder(folder: Path, lay_server: Callable[[Path], None]) -> Path:
     """Where a PostgreSQL of the test's own lives."""
+    lay_server(folder / "server")
     return folder / "server"
 
 

@@ -90,15 +90,17 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def plain(databases: Any) -> Iterator[Any]:
+def plain(databases: Any, lay_server: Callable[[Path], None]) -> Iterator[Any]:
     """Databases on a server of plain PostgreSQL, whatever the server of the run is."""
     if "PRECURSOR_TEST_DSN" not in os.environ:
         yield databases
         return
-    with tempfile.TemporaryDirectory(prefix="precursor-test-") as folder, embedded_database(Path(folder)) as dsn:
-        made = type(databases)(dsn)
-        yield made
-        made.drop_all()
+    with tempfile.TemporaryDirectory(prefix="precursor-test-") as folder:
+        lay_server(Path(folder))
+        with embedded_database(Path(folder)) as dsn:
+            made = type(databases)(dsn)
+            yield made
+            made.drop_all()
 
 
 class Filled:
@@ -124,7 +126,9 @@ class Filled:
                 )
         self._made.append(f"test_{uuid.uuid4().hex[:12]}")
         with self._connected() as connection:
-            connection.execute(f"CREATE DATABASE {self._made[-1]} TEMPLATE {self._template}".encode())
+            connection.execute(
+                f"CREATE DATABASE {self._made[-1]} TEMPLATE {self._template} STRATEGY file_copy".encode()
+            )
         return str(urlsplit(self._elsewhere)._replace(path=f"/{self._made[-1]}").geturl())
 
     def drop(self, dsn: str) -> None:
@@ -458,7 +462,7 @@ async def test_a_command_that_is_killed_begins_anew_and_doubles_nothing(pair: Pa
     before = await everything(pair.source)
     chosen = random.Random(uuid.uuid4().int)
     killed = 0
-    for _ in range(6):
+    for _ in range(4):
         process = command(pair.source, pair.target)
         async with opened(pair.source) as connection:
 
@@ -500,7 +504,10 @@ def test_the_command_makes_the_schema_and_says_what_it_copied(plain: Any, databa
         databases.drop(target)
 
 
-def test_the_embedded_database_is_named_by_its_folder(tmp_path: Path, dsn: str) -> None:
+def test_the_embedded_database_is_named_by_its_folder(
+    tmp_path: Path, dsn: str, lay_server: Callable[[Path], None]
+) -> None:
+    lay_server(tmp_path)
     with embedded_database(tmp_path) as source:
         schema.migrate(source)
         asyncio.run(fill(source))

@@ -110,7 +110,7 @@ def facts(changes: tuple[AlarmChange, ...]) -> list[tuple[str, str, object, str]
     return [(change.kind, change.key, change.at, change.by) for change in changes if change.kind is not ChangeKind.PEAK]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(story=stories(), checkpoints=st.sets(st.integers(0, 12)), kills=st.sets(st.integers(0, 12)))
 def test_killed_anywhere_and_resumed_it_says_what_an_evaluation_says_that_was_never_killed(
     story: Story, checkpoints: set[int], kills: set[int]

@@ -472,7 +472,7 @@ def follow(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rules=rule_sets(), events=streams(), cut=st.randoms(use_true_random=False))
 def test_any_cut_with_restarts_gives_the_same_changes(
     rules: list[Rule], events: list[Event], cut: random.Random

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from precursor.backtest.labels import read_failures
-from precursor.cli import send
+from precursor.cli.simulate import simulate as simulate_command
 from precursor.plantfile.reader import open_plant_file
 from simulators.conditions import Profile
 from simulators.dataset import check_folder, write_dataset
@@ -112,7 +112,7 @@ def test_without_room_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(send.simulate, arguments)
+    result = CliRunner().invoke(simulate_command, arguments)
     said = (
         result.output if result.exception is None or isinstance(result.exception, SystemExit) else str(result.exception)
     )
@@ -163,7 +163,7 @@ def test_options_that_make_no_sense_are_told(arguments: list[str], said: str, tm
 def test_the_options_offer_what_there_is() -> None:
     choices = {
         parameter.name: set(parameter.type.choices)
-        for parameter in send.simulate.params
+        for parameter in simulate_command.params
         if isinstance(parameter.type, click.Choice)
     }
     assert choices == {
