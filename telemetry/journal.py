@@ -2,7 +2,7 @@
 
 Every batch transaction appends the readings it folds, in the order it folds them. State = checkpoint + entries after
 it, exactly; the order of arrival, which the `reading` table does not keep, is part of it. Once the entries outweigh
-the state, the state is written anew and they are dropped: recovery never folds more bytes than the state has.
+the state, and 8 MiB, the state is written anew and they are dropped: recovery never folds more than that.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ _SQL = load_queries("telemetry", "journal.sql")
 _TICK = "tick/1"
 _RESET = "reset/1"
 _REBASELINE = "rebaseline/1"
-_MIN_BYTES = 1 << 20
-"""journal bytes below which a checkpoint is not worth writing"""
+_MIN_BYTES = 8 << 20
+"""journal bytes below which a checkpoint is not worth writing: 380,000 readings, folded again in a second"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -269,7 +269,8 @@ def _score_and_learn(state: State, known: Known | None, pace: Pace) -> tuple[Col
     factor, place = operating_point.widening(state, difference, state.count / pace.warmup, pace.smoothing)
     score = np.sqrt(np.maximum(distance / factor, place) / limit)
     contribution = _contribution(pull, rest)
-    learned = score < ALARM
+    # What passes by the wider limit alone teaches nothing.
+    learned = np.maximum(distance, place) < ALARM**2 * limit
     if lacking is not None:
         learned[lacking] = False
     _refine(state, difference, distance, learned, pace)
