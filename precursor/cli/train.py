@@ -8,6 +8,7 @@ import click
 
 from precursor.cli.connection import with_connection
 from precursor.cli.table import print_table
+from precursor.cli.trained import described, left_out, print_next_step
 from telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def train(
         try:
             artefact = fit(data.table, asset_class=asset_class, budget=budget, seed=seed)
         except ConfigurationError as error:
-            lost = "; ".join(f"{share.asset}: {_left_out(share.left_out)}" for share in data.shares if share.left_out)
+            lost = "; ".join(f"{share.asset}: {left_out(share.left_out)}" for share in data.shares if share.left_out)
             raise ConfigurationError(f"{error}{f' (left out: {lost})' if lost else ''}") from error
         version = None if dry_run else await add_model(connection, chosen, artefact, actor=actor)
         return data, artefact, version
@@ -123,7 +124,7 @@ def train(
 def _print(name: str, version: int | None, data: "TrainingData", artefact: "Artefact") -> None:
     print_table(
         ("asset", "minutes used", "left out"),
-        [(share.asset, share.rows, _left_out(share.left_out) or "-") for share in data.shares],
+        [(share.asset, share.rows, left_out(share.left_out) or "-") for share in data.shares],
     )
     metrics = artefact.metadata.metrics
     tried = sorted(
@@ -143,34 +144,17 @@ def _print(name: str, version: int | None, data: "TrainingData", artefact: "Arte
     click.echo("  shifts of 2, 3 and 5 sigmas of one point that are noticed:")
     for found, kind in tried:
         click.echo(f"    {kind.replace('_', ' ')}: {found:.0%}{'   <- taken' if kind in artefact.estimators else ''}")
-    if version is None:
-        click.echo("\nnothing is kept (--dry-run)")
-    else:
-        click.echo(f"\n{name} version {version} is a candidate; `precursor models promote {name} {version} --by WHO`"
-                   " puts it into shadow")  # fmt: skip
+    print_next_step(name, version)
 
 
 def _document(name: str, version: int | None, data: "TrainingData", artefact: "Artefact") -> dict[str, Any]:
-    metadata = artefact.metadata
     return {
-        "name": name,
-        "version": version,
-        "asset_class": metadata.asset_class,
-        "data_from": metadata.data_from.isoformat(),
-        "data_until": metadata.data_until.isoformat(),
-        "features": list(metadata.features),
+        **described(name, version, artefact),
         "taken": next(iter(artefact.estimators)),
         "assets": [
             {"asset": share.asset, "minutes": share.rows, "left_out": dict(share.left_out)} for share in data.shares
         ],
-        "metrics": dict(metadata.metrics),
-        "parameters": dict(metadata.parameters),
-        "versions": dict(metadata.versions),
     }
-
-
-def _left_out(reasons: "Any") -> str:
-    return ", ".join(f"{count:,} {why}" for why, count in reasons.items())
 
 
 def _whole_minute(moment: datetime) -> datetime:

@@ -8,13 +8,14 @@ import click
 
 from precursor.cli.connection import with_connection
 from precursor.cli.table import print_table
+from precursor.cli.trained import described, left_out, print_next_step
 from telemetry.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import asyncpg
 
     from models.artefacts.artefact import Artefact
-    from precursor.training.life_training import LifeData, LifeShare
+    from precursor.training.life_training import LifeData
 
 __all__ = ["train_remaining_life"]
 
@@ -50,7 +51,7 @@ def train_remaining_life(
                 watch=lambda said: click.echo(said, err=True),
             )
         except TooFewLivesError as error:
-            lost = "; ".join(f"{share.asset}: {_left_out(share)}" for share in data.shares)
+            lost = "; ".join(f"{share.asset}: {left_out(share.left_out)}" for share in data.shares)
             raise ConfigurationError(f"{error} (left out: {lost})") from error
         version = None if dry_run else await add_model(connection, name, artefact, actor=actor)
         return data, artefact, version
@@ -64,7 +65,8 @@ def train_remaining_life(
 
 def _print(name: str, version: int | None, data: "LifeData", artefact: "Artefact") -> None:
     print_table(
-        ("asset", "lives used", "left out"), [(share.asset, share.used, _left_out(share)) for share in data.shares]
+        ("asset", "lives used", "left out"),
+        [(share.asset, share.used, left_out(share.left_out)) for share in data.shares],
     )
     metadata, metrics = artefact.metadata, artefact.metadata.metrics
     parameters = metadata.parameters
@@ -78,32 +80,15 @@ def _print(name: str, version: int | None, data: "LifeData", artefact: "Artefact
     click.echo(f"  within P10 to P90: {metrics['coverage_p10_p90']:.0%} (honest: 80%)")
     if metrics["rmse_d"] >= metrics["rmse_of_mean_life_d"]:
         click.echo("  it is no better than taking each life for as long as the mean: do not promote it")
-    if version is None:
-        click.echo("\nnothing is kept (--dry-run)")
-    else:
-        click.echo(f"\n{name} version {version} is a candidate; `precursor models promote {name} {version} --by WHO`"
-                   " puts it into shadow")  # fmt: skip
+    print_next_step(name, version)
 
 
 def _document(name: str, version: int | None, data: "LifeData", artefact: "Artefact") -> dict[str, Any]:
-    metadata = artefact.metadata
     return {
-        "name": name,
-        "version": version,
-        "asset_class": metadata.asset_class,
-        "data_from": metadata.data_from.isoformat(),
-        "data_until": metadata.data_until.isoformat(),
-        "features": list(metadata.features),
+        **described(name, version, artefact),
         "settings": list(data.table.settings),
-        "rows": metadata.rows,
+        "rows": artefact.metadata.rows,
         "assets": [
             {"asset": share.asset, "lives": share.used, "left_out": dict(share.left_out)} for share in data.shares
         ],
-        "metrics": dict(metadata.metrics),
-        "parameters": dict(metadata.parameters),
-        "versions": dict(metadata.versions),
     }
-
-
-def _left_out(share: "LifeShare") -> str:
-    return ", ".join(f"{count} {why}" for why, count in share.left_out.items())
